@@ -1,0 +1,2 @@
+// Package api serves the node over HTTP.
+package api

@@ -1,0 +1,2 @@
+// Package credentials issues and verifies W3C Verifiable Credentials and Presentations.
+package credentials

@@ -1,0 +1,2 @@
+// Package did reads, writes and resolves decentralised identifiers.
+package did

@@ -1,0 +1,2 @@
+// Package exchange is all that two or more nodes do together.
+package exchange

@@ -1,0 +1,2 @@
+// Package merkle commits to a set of fixed-size entries.
+package merkle

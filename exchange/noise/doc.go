@@ -1,0 +1,2 @@
+// Package noise is the matching protocol of that name, free of input and output.
+package noise

@@ -1,0 +1,2 @@
+// Package register keeps the node's own contacts.
+package register

@@ -1,0 +1,2 @@
+// Package jobs is the persistent job queue.
+package jobs
