@@ -15,7 +15,7 @@
 //
 // Whoever holds a set can try guesses at leisure, one HMAC for each guess and entry, and can do so for
 // ever: names and dates of birth are guessable. Nothing in this protocol prevents or even shows that. It exists
-// for places without a network and for small lists, is capped at [MaxDigests], and needs the
+// for places without a network and for small lists, is to be capped (see [DefaultMaxEntries]), and needs the
 // agreement's permission. Package voprf has no such weakness.
 //
 // Work grows with the product of both sizes: one pair costs two SHA-256 compressions.

@@ -50,14 +50,11 @@ func NewMatcher(digests [][32]byte) *Matcher {
 // committed set, already verified. Its time depends on the two sizes, not on what matches.
 //
 // It ends early with the error of ctx, or of report; then all hits that were reported are good, and a
-// later call can go on from the last Step.Next. Other errors: [ErrEntries], [ErrTooMany].
+// later call can go on from the last Step.Next. Other errors: [ErrEntries].
 func (m *Matcher) Match(ctx context.Context, entries []byte, from int, report func(Step) error) error {
 	total := len(entries) / EntrySize
 	if len(entries)%EntrySize != 0 || from < 0 || from > total {
 		return fmt.Errorf("noise: %d bytes of entries, from entry %d: %w", len(entries), from, ErrEntries)
-	}
-	if total > MaxEntries {
-		return fmt.Errorf("noise: %d entries, at most %d: %w", total, MaxEntries, ErrTooMany)
 	}
 	span := min(max(m.pairs/max(len(m.digests), 1), 1), 1024)
 	steps := (total - from + span - 1) / span

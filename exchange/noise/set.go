@@ -17,15 +17,15 @@ const (
 	NoiseSize = 32
 	// EntrySize is the size of an entry in bytes: noise ‖ uscadi.
 	EntrySize = NoiseSize + sha256.Size
-	// MaxDigests bounds a set, because whoever holds it can guess at leisure.
-	MaxDigests = 20_000
-	// MaxEntries is the size of the largest set with its padding, in entries.
-	MaxEntries = 20_480
+	// DefaultMaxEntries is how large a set, padding included, should be that is handed out, unless an operator decides
+	// otherwise: whoever holds a set can guess at leisure. It is 20,000 digests with their padding. A set that one
+	// only commits to and never hands out may be larger.
+	DefaultMaxEntries = 20_480
 )
 
 var (
-	// ErrTooMany says that a set would have more than [MaxDigests] digests, or has more than [MaxEntries] entries.
-	ErrTooMany = errors.New("too many for protocol noise")
+	// ErrTooMany says that a set would have more entries than package merkle commits to.
+	ErrTooMany = errors.New("too many for a committed set")
 	// ErrDuplicate says that a digest is there twice. Two entries of one digest would show, to who
 	// knows it, that two contacts share it.
 	ErrDuplicate = errors.New("a digest is there twice")
@@ -69,8 +69,8 @@ type Set struct {
 //
 // Errors: [ErrTooMany], [ErrDuplicate].
 func Build(digests [][32]byte, seed [32]byte) (*Set, error) {
-	if len(digests) > MaxDigests {
-		return nil, fmt.Errorf("noise: %d digests, at most %d: %w", len(digests), MaxDigests, ErrTooMany)
+	if merkle.PaddedCount(uint64(len(digests))) > merkle.MaxCount {
+		return nil, fmt.Errorf("noise: %d digests: %w", len(digests), ErrTooMany)
 	}
 	type item struct {
 		entry  [EntrySize]byte
