@@ -33,12 +33,9 @@ var (
 	ErrEntries = errors.New("not a whole number of entries")
 )
 
-// Labels of what is derived from a set's seed. Their messages differ in length and label, so none
-// is ever the message of another.
-const (
-	labelNoise   = "ihyid/noise/1 noise"
-	labelPadding = "ihyid/noise/1 padding"
-)
+// labelPadding begins what padding is derived from: 26 bytes, where noise is derived from a digest of 32, so
+// neither is ever the other's.
+const labelPadding = "ihyid/noise/1 padding"
 
 // padding marks an entry without a digest.
 const padding = -1
@@ -59,11 +56,11 @@ type Set struct {
 //
 // The seed must be 32 fresh random bytes for every committed set, be kept secret, and be destroyed with the
 // exchange. Then its noise is as good as noise drawn afresh for every entry: the noise of a digest
-// is HMAC(seed, label ‖ digest), HMAC under a secret random key is a pseudo-random function, and the digests of
+// is HMAC(seed, digest), HMAC under a secret random key is a pseudo-random function, and the digests of
 // a set are distinct, so the values of noise cannot be told from independent random ones by anyone
 // without the seed, not even by who knows every digest. Nor are two sets linked, because their seeds are independent.
 //
-// Padding entries are both halves of an entry from the same function under another label. Who does
+// Padding entries are both halves of an entry from the same function of other messages. Who does
 // not guess a digest cannot tell them from the others; who guesses a real entry's digest knows it
 // for real by the protocol's own design.
 //
@@ -78,9 +75,8 @@ func Build(digests [][32]byte, seed [32]byte) (*Set, error) {
 	}
 	items := make([]item, merkle.PaddedCount(uint64(len(digests))))
 	prf := hmac.New(sha256.New, seed[:])
-	derive := func(dst []byte, label string, message []byte) {
+	derive := func(dst []byte, message []byte) {
 		prf.Reset()
-		prf.Write([]byte(label))
 		prf.Write(message)
 		prf.Sum(dst[:0])
 	}
@@ -88,16 +84,16 @@ func Build(digests [][32]byte, seed [32]byte) (*Set, error) {
 		it := &items[i]
 		if i < len(digests) {
 			it.source = int32(i)
-			derive(it.entry[:NoiseSize], labelNoise, digests[i][:])
+			derive(it.entry[:NoiseSize], digests[i][:])
 			m := hmac.New(sha256.New, it.entry[:NoiseSize])
 			m.Write(digests[i][:])
 			m.Sum(it.entry[:NoiseSize]) // appends the uscadi in place
 			continue
 		}
 		it.source = padding
-		number := binary.BigEndian.AppendUint32(nil, uint32(i-len(digests)))
-		derive(it.entry[:NoiseSize], labelPadding, append(number, 0))
-		derive(it.entry[NoiseSize:], labelPadding, append(number, 1))
+		message := binary.BigEndian.AppendUint32([]byte(labelPadding), uint32(i-len(digests)))
+		derive(it.entry[:NoiseSize], append(message, 0))
+		derive(it.entry[NoiseSize:], append(message, 1))
 	}
 	slices.SortFunc(items, func(a, b item) int { return bytes.Compare(a.entry[:], b.entry[:]) })
 	s := &Set{
