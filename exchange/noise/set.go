@@ -1,13 +1,11 @@
 package noise
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"ihyid/exchange/merkle"
 )
@@ -37,9 +35,6 @@ var (
 // neither is ever the other's.
 const labelPadding = "ihyid/noise/1 padding"
 
-// padding marks an entry without a digest.
-const padding = -1
-
 // Set is a set of entries made from the initiator's own digests.
 type Set struct {
 	// Entries are the entries in strictly ascending order, EntrySize bytes each, padded to
@@ -47,7 +42,7 @@ type Set struct {
 	Entries []byte
 
 	digests [][32]byte
-	source  []int32 // the digest of each entry, or padding
+	from    []uint32 // the index of each entry's digest; from len(digests) on it is padding
 }
 
 // Build makes the set of the given digests, which must be distinct and are kept, not copied. The same digests
@@ -69,57 +64,44 @@ func Build(digests [][32]byte, seed [32]byte) (*Set, error) {
 	if len(digests) > MaxDigests {
 		return nil, fmt.Errorf("noise: %d digests, at most %d: %w", len(digests), MaxDigests, ErrTooMany)
 	}
-	type item struct {
-		entry  [EntrySize]byte
-		source int32
-	}
-	items := make([]item, merkle.PaddedCount(uint64(len(digests))))
+	entries := make([]byte, merkle.PaddedCount(uint64(len(digests)))*EntrySize)
 	prf := hmac.New(sha256.New, seed[:])
-	derive := func(dst []byte, message []byte) {
+	derive := func(dst, message []byte) {
 		prf.Reset()
 		prf.Write(message)
 		prf.Sum(dst[:0])
 	}
-	for i := range items {
-		it := &items[i]
+	for i := range len(entries) / EntrySize {
+		entry := entries[i*EntrySize : (i+1)*EntrySize]
 		if i < len(digests) {
-			it.source = int32(i)
-			derive(it.entry[:NoiseSize], digests[i][:])
-			m := hmac.New(sha256.New, it.entry[:NoiseSize])
+			derive(entry[:NoiseSize], digests[i][:])
+			m := hmac.New(sha256.New, entry[:NoiseSize])
 			m.Write(digests[i][:])
-			m.Sum(it.entry[:NoiseSize]) // appends the uscadi in place
+			m.Sum(entry[:NoiseSize]) // appends the uscadi in place
 			continue
 		}
-		it.source = padding
 		message := binary.BigEndian.AppendUint32([]byte(labelPadding), uint32(i-len(digests)))
-		derive(it.entry[:NoiseSize], append(message, 0))
-		derive(it.entry[NoiseSize:], append(message, 1))
+		derive(entry[:NoiseSize], append(message, 0))
+		derive(entry[NoiseSize:], append(message, 1))
 	}
-	slices.SortFunc(items, func(a, b item) int { return bytes.Compare(a.entry[:], b.entry[:]) })
-	s := &Set{
-		Entries: make([]byte, 0, len(items)*EntrySize),
-		digests: digests,
-		source:  make([]int32, len(items)),
+	// Equal digests make equal entries.
+	sorted, from, err := merkle.Sort(entries, EntrySize)
+	if errors.Is(err, merkle.ErrOrder) {
+		return nil, fmt.Errorf("noise: %w: %w", err, ErrDuplicate)
+	} else if err != nil {
+		return nil, err
 	}
-	for i := range items {
-		// Equal digests have equal noise, so they are neighbours now.
-		if i > 0 && items[i].entry == items[i-1].entry {
-			return nil, fmt.Errorf("noise: digests %d and %d: %w", items[i-1].source, items[i].source, ErrDuplicate)
-		}
-		s.Entries = append(s.Entries, items[i].entry[:]...)
-		s.source[i] = items[i].source
-	}
-	return s, nil
+	return &Set{Entries: sorted, digests: digests, from: from}, nil
 }
 
 // Len returns the number of entries, padding included.
-func (s *Set) Len() int { return len(s.source) }
+func (s *Set) Len() int { return len(s.from) }
 
 // Digest returns the index of the digest from which entry i was made, and false for padding or where there is
 // no such entry.
 func (s *Set) Digest(i int) (int, bool) {
-	if i < 0 || i >= len(s.source) || s.source[i] == padding {
+	if i < 0 || i >= len(s.from) || int(s.from[i]) >= len(s.digests) {
 		return 0, false
 	}
-	return int(s.source[i]), true
+	return int(s.from[i]), true
 }
