@@ -219,13 +219,16 @@ func (c *clerk) field(f field) []byte { return c.buf[c.fields[f][0]:c.fields[f][
 
 // fixed writes an Inclusion as it is.
 func (c *clerk) fixed(x *Contact) {
-	for f, s := range map[field]string{
-		fieldFirstName: x.FirstName, fieldLastName: x.LastName, fieldMother: x.MotherFirstName, fieldFather: x.FatherFirstName,
-		fieldBirth: x.DateOfBirth, fieldSex: x.Sex, fieldPhone: x.Phone, fieldNationalID: x.NationalID,
+	for _, v := range []struct {
+		f field
+		s string
+	}{
+		{fieldFirstName, x.FirstName}, {fieldLastName, x.LastName}, {fieldMother, x.MotherFirstName}, {fieldFather, x.FatherFirstName},
+		{fieldBirth, x.DateOfBirth}, {fieldSex, x.Sex}, {fieldPhone, x.Phone}, {fieldNationalID, x.NationalID},
 	} {
 		start := len(c.buf)
-		c.buf = append(c.buf, s...)
-		c.end(f, start)
+		c.buf = append(c.buf, v.s...)
+		c.end(v.f, start)
 	}
 	c.household()
 }
@@ -269,15 +272,17 @@ func (c *clerk) name(r *rng, f field, table int, index uint16, untidy field) {
 	c.end(f, start)
 }
 
-// strayArticle is how often a family name without the article gets one; dropped is how often Arabic script loses it.
+// How often names are written otherwise than usual.
 const (
-	strayArticle   = .03
-	droppedArabic  = .06
-	ownSpelling    = .2 // how often a clerk does not write as the house prefers
-	ownArticle     = .25
-	compoundGlued  = .2
-	compoundHyphen = .2
+	strayArticle  = .03 // a family name without the article gets one
+	droppedArabic = .06 // a family name in Arabic script loses its article
+	ownSpelling   = .2  // a clerk spells a name as he likes, not as the house does
+	ownArticle    = .25 // the same for the article
+	compoundGlued = .2  // a name of two words is written as one in Arabic script
 )
+
+// compoundJoins are the weights of a space, a hyphen and nothing between the words of a name in Latin script.
+var compoundJoins = []int{60, 20, 20}
 
 func (c *clerk) arabicName(r *rng, n *name, family bool) {
 	if family {
@@ -312,7 +317,7 @@ func (c *clerk) latinName(r *rng, n *name, pre preference, family bool) {
 		c.buf = append(c.buf, s...)
 		return
 	}
-	join := r.weighted([]int{60, 20, 20})
+	join := r.weighted(compoundJoins)
 	for i := range len(s) {
 		switch {
 		case s[i] == ' ' && join == 1:
