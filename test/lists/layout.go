@@ -170,7 +170,11 @@ func (l *Layout) appendField(b []byte, column int, value []byte) []byte {
 	if column > 0 {
 		b = append(b, l.Separator)
 	}
-	if !l.Quoted && bytes.IndexByte(value, l.Separator) < 0 && !bytes.ContainsAny(value, "\"\r\n") {
+	quote := l.Quoted
+	for _, c := range value {
+		quote = quote || c == l.Separator || c == '"' || c == '\r' || c == '\n'
+	}
+	if !quote {
 		return append(b, value...)
 	}
 	b = append(b, '"')
