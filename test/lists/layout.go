@@ -43,10 +43,10 @@ var headers = map[Header][numFields]string{
 	HeaderFormat: fieldNames,
 	HeaderEnglish: {"External ID", "First name", "Last name", "Mother's first name", "Father's first name", "Date of birth",
 		"Sex", "Phone", "National ID", "Household ID", "Location"},
-	HeaderFrench: {"Identifiant externe", "Prénom", "Nom de famille", "Prénom de la mère", "Prénom du père", "Date de naissance",
+	HeaderFrench: {"Numéro d'enregistrement", "Prénom", "Nom de famille", "Prénom de la mère", "Prénom du père", "Date de naissance",
 		"Sexe", "Téléphone", "Numéro national", "Ménage", "Lieu"},
-	HeaderArabic: {"المعرف الخارجي", "الاسم الأول", "اسم العائلة", "اسم الأم", "اسم الأب", "تاريخ الميلاد",
-		"الجنس", "الهاتف", "الرقم الوطني", "رقم الأسرة", "الموقع"},
+	HeaderArabic: {"رقم التسجيل", "الاسم الأول", "اسم العائلة", "اسم الأم", "اسم الأب", "تاريخ الميلاد",
+		"الجنس", "الهاتف", "الرقم الوطني", "رقم الأسرة", "المكان"},
 }
 
 // DateForm is how a file writes dates.
