@@ -1,2 +1,23 @@
-// Package credentials issues and verifies W3C Verifiable Credentials and Presentations.
+// Package credentials issues and verifies W3C Verifiable Credentials and Presentations, version 2.0
+// of the data model, from plain JSON to plain JSON.
+//
+// Nouns: an Issuer secures credentials and presentations with a Key; a Verifier checks them and
+// answers with a Result, which lists every Check by name; a KeyResolver is how a verifier learns
+// which key a verification method names; Evidence is what vouches for the time of a signature whose
+// key is no longer good.
+//
+// Caveats:
+//   - What a Result's Document says is to be trusted only if Passed reports true.
+//   - The key of a signature is judged now, whatever moment a document is verified for: a key that has
+//     expired or was revoked fails unless Evidence shows, from outside the signer, that the signature
+//     is older than that.
+//   - The issuer has to control the key: the issuer's identifier, the DID of the verification method
+//     and the method's controller are one and the same string. The same holds for a holder.
+//   - A reader of a credential's own terms has to know their context: compare `@context` with the one
+//     that it expects (SameContexts) before it gives a meaning to a name.
+//   - In the RDF suites the order of a plain JSON array is not signed and equal members of it
+//     are one. Define terms whose order counts with the kind List (see Context).
+//
+// Standards: Verifiable Credentials Data Model 2.0; Verifiable Credential Data Integrity 1.0 and its ECDSA
+// and EdDSA cryptosuites (package dataintegrity); RFC 8785 (package ijson).
 package credentials

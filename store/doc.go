@@ -1,2 +1,2 @@
-// Package store keeps everything a node must remember in one encrypted bbolt file.
+// Package store keeps everything a node must remember in one encrypted file.
 package store

@@ -1,0 +1,236 @@
+package credentials
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"ihyid/credentials/dataintegrity"
+)
+
+// ErrModel is wrapped by every error that says a document is not what the data model requires.
+var ErrModel = errors.New("not as the data model requires")
+
+// FieldError says which member of a document is wrong. It never repeats a value.
+type FieldError struct {
+	Field string // a path such as credentialSubject[1].id
+	What  string
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.What }
+func (e *FieldError) Unwrap() error { return ErrModel }
+
+func wrong(field, format string, args ...any) error {
+	return &FieldError{Field: field, What: fmt.Sprintf(format, args...)}
+}
+
+// credential is what the checks need to know of a credential that passed checkCredential.
+type credential struct {
+	issuer                string
+	validFrom, validUntil time.Time // zero where absent
+	status, schema        bool      // whether the document has them
+}
+
+// checkCredential holds a credential to the MUSTs of VCDM 2.0 that can be seen without a context.
+func checkCredential(d map[string]any) (*credential, error) {
+	c := &credential{}
+	if err := checkBase(d, "VerifiableCredential"); err != nil {
+		return nil, err
+	}
+	var err error
+	if c.issuer, err = identified(d, "issuer"); err != nil {
+		return nil, err
+	}
+	if c.validFrom, err = moment(d, "validFrom"); err != nil {
+		return nil, err
+	}
+	if c.validUntil, err = moment(d, "validUntil"); err != nil {
+		return nil, err
+	}
+	if !c.validFrom.IsZero() && !c.validUntil.IsZero() && c.validUntil.Before(c.validFrom) {
+		return nil, wrong("validUntil", "lies before validFrom")
+	}
+	if err := checkSubjects(d); err != nil {
+		return nil, err
+	}
+	_, c.status = d["credentialStatus"]
+	_, c.schema = d["credentialSchema"]
+	return c, nil
+}
+
+// presentation is what the checks need to know of a presentation.
+type presentation struct {
+	holder      string
+	credentials []map[string]any
+}
+
+func checkPresentation(d map[string]any) (*presentation, error) {
+	p := &presentation{}
+	if err := checkBase(d, "VerifiablePresentation"); err != nil {
+		return nil, err
+	}
+	if _, ok := d["holder"]; ok {
+		var err error
+		if p.holder, err = identified(d, "holder"); err != nil {
+			return nil, err
+		}
+	}
+	v, ok := d["verifiableCredential"]
+	if !ok {
+		return p, nil
+	}
+	for i, e := range each(v) {
+		m, ok := e.(map[string]any)
+		if !ok {
+			return nil, wrong(fmt.Sprintf("verifiableCredential[%d]", i), "is not an object")
+		}
+		p.credentials = append(p.credentials, m)
+	}
+	return p, nil
+}
+
+// checkBase checks what credentials and presentations have in common.
+func checkBase(d map[string]any, typ string) error {
+	contexts, ok := d["@context"].([]any)
+	if !ok || len(contexts) == 0 {
+		return wrong("@context", "is not a list that begins with %s", ContextV2)
+	}
+	if contexts[0] != ContextV2 {
+		return wrong("@context", "does not begin with %s", ContextV2)
+	}
+	for i, c := range contexts[1:] {
+		switch c := c.(type) {
+		case string:
+			if !isURL(c) {
+				return wrong(fmt.Sprintf("@context[%d]", i+1), "is not a URL")
+			}
+		case map[string]any:
+		default:
+			return wrong(fmt.Sprintf("@context[%d]", i+1), "is neither a URL nor an object")
+		}
+	}
+	if err := checkID(d, "id"); err != nil {
+		return err
+	}
+	found := false
+	types := each(d["type"])
+	if len(types) == 0 {
+		return wrong("type", "is missing")
+	}
+	for i, t := range types {
+		s, ok := t.(string)
+		if !ok || s == "" {
+			return wrong(fmt.Sprintf("type[%d]", i), "is not a non-empty string")
+		}
+		found = found || s == typ
+	}
+	if !found {
+		return wrong("type", "does not name %s", typ)
+	}
+	return nil
+}
+
+func checkSubjects(d map[string]any) error {
+	v, ok := d["credentialSubject"]
+	if !ok {
+		return wrong("credentialSubject", "is missing")
+	}
+	subjects := each(v)
+	if len(subjects) == 0 {
+		return wrong("credentialSubject", "is empty")
+	}
+	for i, s := range subjects {
+		field := fmt.Sprintf("credentialSubject[%d]", i)
+		m, ok := s.(map[string]any)
+		if !ok {
+			return wrong(field, "is not an object")
+		}
+		if len(m) == 0 {
+			return wrong(field, "is empty")
+		}
+		if err := checkID(m, "id"); err != nil {
+			return wrong(field+".id", "is not a URL")
+		}
+	}
+	return nil
+}
+
+// each gives the members of a list, or a lone value as a list of one; nil for no value.
+func each(v any) []any {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case []any:
+		return v
+	}
+	return []any{v}
+}
+
+// checkID checks an optional identifier: one URL.
+func checkID(d map[string]any, field string) error {
+	v, ok := d[field]
+	if !ok {
+		return nil
+	}
+	if s, ok := v.(string); !ok || !isURL(s) {
+		return wrong(field, "is not a URL")
+	}
+	return nil
+}
+
+// identified reads a member that is a URL, or an object whose id is one.
+func identified(d map[string]any, field string) (string, error) {
+	switch v := d[field].(type) {
+	case nil:
+		return "", wrong(field, "is missing")
+	case string:
+		if isURL(v) {
+			return v, nil
+		}
+	case map[string]any:
+		if id, ok := v["id"].(string); ok && isURL(id) {
+			return id, nil
+		}
+	}
+	return "", wrong(field, "is neither a URL nor an object whose id is one")
+}
+
+func moment(d map[string]any, field string) (time.Time, error) {
+	v, ok := d[field]
+	if !ok {
+		return time.Time{}, nil
+	}
+	s, ok := v.(string)
+	if !ok {
+		return time.Time{}, wrong(field, "is not a string")
+	}
+	t, err := dataintegrity.ParseTime(s)
+	if err != nil {
+		return time.Time{}, wrong(field, "%v", err)
+	}
+	return t, nil
+}
+
+// isURL reports whether s is an absolute URL or URN: a scheme (RFC 3986 section 3.1), something after
+// it, and no character that an IRI may not hold (RFC 3987, and what RDF forbids in IRIs).
+func isURL(s string) bool {
+	i := strings.IndexByte(s, ':')
+	if i <= 0 || i == len(s)-1 {
+		return false
+	}
+	for k := range i {
+		c := s[k] | 0x20
+		letter := 'a' <= c && c <= 'z'
+		other := '0' <= s[k] && s[k] <= '9' || strings.IndexByte("+-.", s[k]) >= 0
+		if !letter && (k == 0 || !other) {
+			return false
+		}
+	}
+	for _, r := range s[i+1:] {
+		if r <= 0x20 || r == 0x7F || strings.ContainsRune("<>\"{}|\\^`", r) {
+			return false
+		}
+	}
+	return true
+}
