@@ -78,7 +78,7 @@ func (d *demo) startNode(ctx context.Context, n *node, ca *authority, serial int
 	}
 	defer log.Close()
 	n.cmd = exec.Command(d.o.Program, "serve", "--data", n.data, "--listen", fmt.Sprintf("127.0.0.1:%d", n.port),
-		"--tls-cert", cert, "--tls-key", key, "--tls-ca", ca.file, "--allow-cidr", "127.0.0.0/8", "--allow-cidr", "::1/128")
+		"--tls-cert", cert, "--tls-key", key, "--ca-file", ca.file, "--allow-private", "127.0.0.0/8", "--allow-private", "::1/128")
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	n.cmd.SysProcAttr = childAttributes()
 	if err := held.Close(); err != nil {
