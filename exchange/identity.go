@@ -41,6 +41,8 @@ type NewIdentity struct {
 	Path         string // for "web": optional path, such as "aid/north"
 	Organisation Organisation
 	Curve        kms.Curve // "": P-256
+
+	AllowLoopback bool // for "web": the host may be this machine's own name or address, which the method forbids; for trials
 }
 
 // ErrExists is returned by Create when the store already holds a node.
@@ -102,7 +104,8 @@ func (n *Node) createWeb(ctx context.Context, id *identity, want NewIdentity) (*
 	if p := strings.Trim(want.Path, "/"); p != "" {
 		path = strings.Split(p, "/")
 	}
-	name, err := did.WebDID(want.Host, path...)
+	web := did.Web{AllowLoopback: want.AllowLoopback}
+	name, err := web.DID(want.Host, path...)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +120,7 @@ func (n *Node) createWeb(ctx context.Context, id *identity, want NewIdentity) (*
 		id.Keys = append(id.Keys, identityKey{Key: info.ID, Method: name + "#" + fragment, Purpose: string(purpose)})
 		spec.Keys = append(spec.Keys, did.SpecKey{Fragment: fragment, Public: info.Public, Relationships: []string{string(purpose)}})
 	}
-	docURL, err := did.WebURL(name)
+	docURL, err := web.URL(name)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +128,7 @@ func (n *Node) createWeb(ctx context.Context, id *identity, want NewIdentity) (*
 	if err != nil {
 		return nil, err
 	}
-	spec.Services = []did.Service{{ID: name + "#node", Type: ServiceType, Endpoint: "https://" + u.Host + "/node"}}
+	spec.Services = []did.Service{{ID: name + "#node", Type: did.ServiceTypeNode, Endpoint: "https://" + u.Host + "/node"}}
 	return did.Build(spec)
 }
 
@@ -140,9 +143,6 @@ func (n *Node) createKey(ctx context.Context, id *identity, want NewIdentity) (*
 	id.Keys = []identityKey{{Key: info.ID, Method: id.DID + "#" + strings.TrimPrefix(id.DID, "did:key:")}}
 	return did.KeyDocument(id.DID)
 }
-
-// ServiceType is the type of the service entry under which a node's DID document says where the node listens.
-const ServiceType = "IhyidNode"
 
 func (n *Node) loadIdentity(ctx context.Context) error {
 	return n.store.View(ctx, func(tx *store.Tx) error {
@@ -169,7 +169,7 @@ func (n *Node) DocumentJSON() []byte { return n.identity.Document }
 
 // DocumentPath is the path under which a did:web document must be served; "" for other methods.
 func (n *Node) DocumentPath() string {
-	u, err := did.WebURL(n.DID())
+	u, err := did.Web{AllowLoopback: true}.URL(n.DID())
 	if err != nil {
 		return ""
 	}

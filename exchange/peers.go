@@ -191,13 +191,13 @@ func (n *Node) locate(ctx context.Context, name string) (peerAddress, *did.Docum
 		}
 		return peerAddress{}, nil, &Error{Code: CodeResolution, Detail: "the DID " + name + " could not be resolved", Err: err}
 	}
-	service, ok := res.Document.Service(ServiceType)
+	service, ok := res.Document.Service(did.ServiceTypeNode)
 	if !ok {
-		return peerAddress{}, nil, fail(CodeUnreachable, "the DID document of %s names no %s service, so its node cannot be reached over a network", name, ServiceType)
+		return peerAddress{}, nil, fail(CodeUnreachable, "the DID document of %s names no %s service, so its node cannot be reached over a network", name, did.ServiceTypeNode)
 	}
 	u, err := url.Parse(service.Endpoint)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return peerAddress{}, nil, fail(CodeUnreachable, "the %s service of %s is not a plain https address", ServiceType, name)
+		return peerAddress{}, nil, fail(CodeUnreachable, "the %s service of %s is not a plain https address", did.ServiceTypeNode, name)
 	}
 	return peerAddress{DID: name, Endpoint: strings.TrimSuffix(service.Endpoint, "/")}, res.Document, nil
 }

@@ -41,8 +41,8 @@ type session struct {
 	ResponderKey      string `json:"responder_key"`
 
 	Seed       []byte                        `json:"seed"` // of the own set and the own row numbers
-	Sets       map[string]*merkle.Commitment `json:"sets,omitempty"`
-	Arrived    map[string][]edges            `json:"arrived,omitempty"` // of sets that come in chunks; a chunk that is missing has no edges
+	Sets       map[string]*merkle.Commitment `json:"sets"`
+	Arrived    map[string][]edges            `json:"arrived"` // of sets that come in chunks; a chunk that is missing has no edges
 	OwnRoot    string                        `json:"own_root,omitempty"`
 	OwnCount   uint64                        `json:"own_count,omitempty"`
 	PeerRoot   string                        `json:"peer_root,omitempty"`
@@ -178,6 +178,12 @@ func (n *Node) session(ctx context.Context, id string) (*session, error) {
 		s, err := n.kept.sessions.Get(tx, []byte(id))
 		if errors.Is(err, store.ErrNotFound) {
 			return fail(CodeUnknownExchange, "there is no exchange %s here", oneLine(id, 64))
+		}
+		if s.Sets == nil {
+			s.Sets = map[string]*merkle.Commitment{}
+		}
+		if s.Arrived == nil {
+			s.Arrived = map[string][]edges{}
 		}
 		out = &s
 		return err

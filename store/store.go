@@ -15,6 +15,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // formatVersion is the version of the file layout that doc.go describes.
@@ -239,7 +240,7 @@ func openBolt(path string, o Options) (db *bolt.DB, err error) {
 		bo.InitialMmapSize = 1 << 30
 	}
 	db, err = bolt.Open(path, fileMode, bo)
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, &LockedError{Path: path}
 	} else if err != nil {
 		return nil, fmt.Errorf("store: open %s: %w", path, err)

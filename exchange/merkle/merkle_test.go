@@ -561,3 +561,39 @@ func BenchmarkVerifyChunk(b *testing.B) {
 	}
 	b.ReportMetric(16384*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
 }
+
+func TestSort(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		size := rapid.IntRange(1, 12).Draw(t, "size")
+		// Few distinct bytes, so that many entries share their beginning.
+		n := rapid.IntRange(0, 60).Draw(t, "n")
+		data := rapid.SliceOfN(rapid.ByteRange(0, 2), n*size, n*size).Draw(t, "entries")
+		distinct := make(map[string]bool)
+		for _, e := range split(data, size) {
+			distinct[string(e)] = true
+		}
+		sorted, from, err := Sort(data, size)
+		if len(distinct) < n {
+			if !errors.Is(err, ErrOrder) {
+				t.Fatalf("equal entries: %v", err)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if disorder(sorted, size) >= 0 || len(sorted) != len(data) || len(from) != n {
+			t.Fatal("not sorted")
+		}
+		for i, f := range from {
+			if !bytes.Equal(sorted[i*size:(i+1)*size], data[int(f)*size:(int(f)+1)*size]) {
+				t.Fatal("an entry does not come from where it is said to come from")
+			}
+		}
+	})
+	for _, size := range []int{0, 2} {
+		if _, _, err := Sort(make([]byte, 3), size); !errors.Is(err, ErrEntrySize) {
+			t.Errorf("three bytes in entries of %d: %v", size, err)
+		}
+	}
+}

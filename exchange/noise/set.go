@@ -1,13 +1,11 @@
 package noise
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"ihyid/exchange/merkle"
 )
@@ -33,15 +31,9 @@ var (
 	ErrEntries = errors.New("not a whole number of entries")
 )
 
-// Labels of what is derived from a set's seed. Their messages differ in length and label, so none
-// is ever the message of another.
-const (
-	labelNoise   = "ihyid/noise/1 noise"
-	labelPadding = "ihyid/noise/1 padding"
-)
-
-// padding marks an entry without a digest.
-const padding = -1
+// labelPadding begins what padding is derived from: 26 bytes, where noise is derived from a digest of 32, so
+// neither is ever the other's.
+const labelPadding = "ihyid/noise/1 padding"
 
 // Set is a set of entries made from the initiator's own digests.
 type Set struct {
@@ -50,7 +42,7 @@ type Set struct {
 	Entries []byte
 
 	digests [][32]byte
-	source  []int32 // the digest of each entry, or padding
+	from    []uint32 // the index of each entry's digest; from len(digests) on it is padding
 }
 
 // Build makes the set of the given digests, which must be distinct and are kept, not copied. The same digests
@@ -59,11 +51,11 @@ type Set struct {
 //
 // The seed must be 32 fresh random bytes for every committed set, be kept secret, and be destroyed with the
 // exchange. Then its noise is as good as noise drawn afresh for every entry: the noise of a digest
-// is HMAC(seed, label ‖ digest), HMAC under a secret random key is a pseudo-random function, and the digests of
+// is HMAC(seed, digest), HMAC under a secret random key is a pseudo-random function, and the digests of
 // a set are distinct, so the values of noise cannot be told from independent random ones by anyone
 // without the seed, not even by who knows every digest. Nor are two sets linked, because their seeds are independent.
 //
-// Padding entries are both halves of an entry from the same function under another label. Who does
+// Padding entries are both halves of an entry from the same function of other messages. Who does
 // not guess a digest cannot tell them from the others; who guesses a real entry's digest knows it
 // for real by the protocol's own design.
 //
@@ -72,58 +64,44 @@ func Build(digests [][32]byte, seed [32]byte) (*Set, error) {
 	if merkle.PaddedCount(uint64(len(digests))) > merkle.MaxCount {
 		return nil, fmt.Errorf("noise: %d digests: %w", len(digests), ErrTooMany)
 	}
-	type item struct {
-		entry  [EntrySize]byte
-		source int32
-	}
-	items := make([]item, merkle.PaddedCount(uint64(len(digests))))
+	entries := make([]byte, merkle.PaddedCount(uint64(len(digests)))*EntrySize)
 	prf := hmac.New(sha256.New, seed[:])
-	derive := func(dst []byte, label string, message []byte) {
+	derive := func(dst, message []byte) {
 		prf.Reset()
-		prf.Write([]byte(label))
 		prf.Write(message)
 		prf.Sum(dst[:0])
 	}
-	for i := range items {
-		it := &items[i]
+	for i := range len(entries) / EntrySize {
+		entry := entries[i*EntrySize : (i+1)*EntrySize]
 		if i < len(digests) {
-			it.source = int32(i)
-			derive(it.entry[:NoiseSize], labelNoise, digests[i][:])
-			m := hmac.New(sha256.New, it.entry[:NoiseSize])
+			derive(entry[:NoiseSize], digests[i][:])
+			m := hmac.New(sha256.New, entry[:NoiseSize])
 			m.Write(digests[i][:])
-			m.Sum(it.entry[:NoiseSize]) // appends the uscadi in place
+			m.Sum(entry[:NoiseSize]) // appends the uscadi in place
 			continue
 		}
-		it.source = padding
-		number := binary.BigEndian.AppendUint32(nil, uint32(i-len(digests)))
-		derive(it.entry[:NoiseSize], labelPadding, append(number, 0))
-		derive(it.entry[NoiseSize:], labelPadding, append(number, 1))
+		message := binary.BigEndian.AppendUint32([]byte(labelPadding), uint32(i-len(digests)))
+		derive(entry[:NoiseSize], append(message, 0))
+		derive(entry[NoiseSize:], append(message, 1))
 	}
-	slices.SortFunc(items, func(a, b item) int { return bytes.Compare(a.entry[:], b.entry[:]) })
-	s := &Set{
-		Entries: make([]byte, 0, len(items)*EntrySize),
-		digests: digests,
-		source:  make([]int32, len(items)),
+	// Equal digests make equal entries.
+	sorted, from, err := merkle.Sort(entries, EntrySize)
+	if errors.Is(err, merkle.ErrOrder) {
+		return nil, fmt.Errorf("noise: %w: %w", err, ErrDuplicate)
+	} else if err != nil {
+		return nil, err
 	}
-	for i := range items {
-		// Equal digests have equal noise, so they are neighbours now.
-		if i > 0 && items[i].entry == items[i-1].entry {
-			return nil, fmt.Errorf("noise: digests %d and %d: %w", items[i-1].source, items[i].source, ErrDuplicate)
-		}
-		s.Entries = append(s.Entries, items[i].entry[:]...)
-		s.source[i] = items[i].source
-	}
-	return s, nil
+	return &Set{Entries: sorted, digests: digests, from: from}, nil
 }
 
 // Len returns the number of entries, padding included.
-func (s *Set) Len() int { return len(s.source) }
+func (s *Set) Len() int { return len(s.from) }
 
 // Digest returns the index of the digest from which entry i was made, and false for padding or where there is
 // no such entry.
 func (s *Set) Digest(i int) (int, bool) {
-	if i < 0 || i >= len(s.source) || s.source[i] == padding {
+	if i < 0 || i >= len(s.from) || int(s.from[i]) >= len(s.digests) {
 		return 0, false
 	}
-	return int(s.source[i]), true
+	return int(s.from[i]), true
 }

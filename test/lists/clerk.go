@@ -1,10 +1,5 @@
 package lists
 
-import (
-	"bytes"
-	"unicode/utf8"
-)
-
 // Contact is one row as it was registered, mistakes and stray spaces included. It has the fields of the node's own contact
 // record in the same order, so that the one converts to the other. DateOfBirth is YYYY-MM-DD, Sex is F or M.
 type Contact struct {
@@ -78,25 +73,6 @@ func favourite(r *rng, n int) uint8 {
 	}
 	return uint8(1 + r.below(n-1))
 }
-
-// The forms of the article: which, and how common by either habit.
-const (
-	articleHyphen      = iota // Al-Haddad
-	articleSpace              // Al Haddad
-	articleElSpace            // El Haddad
-	articleElHyphen           // El-Haddad
-	articleLower              // al-Haddad
-	articleJoined             // Alhaddad
-	articleElJoined           // Elhaddad
-	articleAssimilated        // As-Sayyed
-	articleNone               // Haddad
-)
-
-var (
-	englishArticles = []int{36, 22, 5, 4, 5, 4, 1, 3, 20}
-	frenchArticles  = []int{8, 10, 35, 14, 1, 2, 5, 1, 24}
-	articleText     = []string{"Al-", "Al ", "El ", "El-", "al-", "Al", "El", "", ""}
-)
 
 // visit prepares for the rows of a visit of the household in c.h.
 func (c *clerk) visit(visit int, place uint64) {
@@ -219,13 +195,16 @@ func (c *clerk) field(f field) []byte { return c.buf[c.fields[f][0]:c.fields[f][
 
 // fixed writes an Inclusion as it is.
 func (c *clerk) fixed(x *Contact) {
-	for f, s := range map[field]string{
-		fieldFirstName: x.FirstName, fieldLastName: x.LastName, fieldMother: x.MotherFirstName, fieldFather: x.FatherFirstName,
-		fieldBirth: x.DateOfBirth, fieldSex: x.Sex, fieldPhone: x.Phone, fieldNationalID: x.NationalID,
+	for _, v := range []struct {
+		f field
+		s string
+	}{
+		{fieldFirstName, x.FirstName}, {fieldLastName, x.LastName}, {fieldMother, x.MotherFirstName}, {fieldFather, x.FatherFirstName},
+		{fieldBirth, x.DateOfBirth}, {fieldSex, x.Sex}, {fieldPhone, x.Phone}, {fieldNationalID, x.NationalID},
 	} {
 		start := len(c.buf)
-		c.buf = append(c.buf, s...)
-		c.end(f, start)
+		c.buf = append(c.buf, v.s...)
+		c.end(v.f, start)
 	}
 	c.household()
 }
@@ -237,130 +216,6 @@ func (c *clerk) contact() Contact {
 		FatherFirstName: get(fieldFather), DateOfBirth: get(fieldBirth), Sex: get(fieldSex), Phone: get(fieldPhone),
 		NationalID: get(fieldNationalID), HouseholdID: get(fieldHousehold), Location: get(fieldLocation), ExternalID: get(fieldExternalID),
 	}
-}
-
-// name writes one name into a field.
-func (c *clerk) name(r *rng, f field, table int, index uint16, untidy field) {
-	var t *names
-	switch table {
-	case tableMale:
-		t = &c.p.t.male
-	case tableFemale:
-		t = &c.p.t.female
-	default:
-		t = &c.p.t.family
-	}
-	n := &t.list[index]
-	start := len(c.buf)
-	if c.arabic {
-		c.arabicName(r, n, table == tableFamily)
-	} else {
-		c.latinName(r, n, c.prefers[table][index], table == tableFamily)
-	}
-	if r.chance(c.p.o.Errors.NameTypo) {
-		c.typo(r, start)
-	}
-	if f == fieldLastName && !c.arabic && r.chance(c.org.Upper) {
-		c.buf = append(c.buf[:start], bytes.ToUpper(c.buf[start:])...)
-	}
-	if f == untidy {
-		c.stray(r, start)
-	}
-	c.end(f, start)
-}
-
-// strayArticle is how often a family name without the article gets one; dropped is how often Arabic script loses it.
-const (
-	strayArticle   = .03
-	droppedArabic  = .06
-	ownSpelling    = .2 // how often a clerk does not write as the house prefers
-	ownArticle     = .25
-	compoundGlued  = .2
-	compoundHyphen = .2
-)
-
-func (c *clerk) arabicName(r *rng, n *name, family bool) {
-	if family {
-		switch {
-		case n.article && !r.chance(droppedArabic), !n.article && n.glued == "" && r.chance(strayArticle):
-			c.buf = append(c.buf, arabicArticle...)
-		}
-	}
-	switch {
-	case n.glued != "" && r.chance(compoundGlued):
-		c.buf = append(c.buf, n.glued...)
-	case c.careless:
-		c.buf = append(c.buf, n.careless...)
-	default:
-		c.buf = append(c.buf, n.arabic...)
-	}
-}
-
-func (c *clerk) latinName(r *rng, n *name, pre preference, family bool) {
-	list, favourite := n.english, int(pre.english)
-	if c.french {
-		list, favourite = n.french, int(pre.french)
-	}
-	if len(list) > 1 && r.chance(ownSpelling) {
-		favourite = r.below(len(list))
-	}
-	s := list[favourite]
-	if family && (n.article || n.glued == "" && r.chance(strayArticle)) {
-		s = c.article(r, s)
-	}
-	if n.glued == "" {
-		c.buf = append(c.buf, s...)
-		return
-	}
-	join := r.weighted([]int{60, 20, 20})
-	for i := range len(s) {
-		switch {
-		case s[i] == ' ' && join == 1:
-			c.buf = append(c.buf, '-')
-		case s[i] == ' ' && join == 2:
-		case i > 0 && s[i-1] == ' ' && join == 2:
-			c.buf = append(c.buf, lower(s[i]))
-		default:
-			c.buf = append(c.buf, s[i])
-		}
-	}
-}
-
-func lower(b byte) byte {
-	if 'A' <= b && b <= 'Z' {
-		b += 'a' - 'A'
-	}
-	return b
-}
-
-// article writes the article in some form, and returns what is left of the name to write.
-func (c *clerk) article(r *rng, s string) string {
-	form, forms := c.englishArticle, englishArticles
-	if c.french {
-		form, forms = c.frenchArticle, frenchArticles
-	}
-	if r.chance(ownArticle) {
-		form = r.weighted(forms)
-	}
-	c.buf = append(c.buf, articleText[form]...)
-	switch form {
-	case articleJoined, articleElJoined:
-		if s[0] < utf8.RuneSelf {
-			c.buf = append(c.buf, lower(s[0]))
-			s = s[1:]
-		}
-	case articleAssimilated: // before the sun letters
-		if s[0] == 'S' || s[0] == 'N' || s[0] == 'R' || s[0] == 'T' || s[0] == 'Z' || s[0] == 'D' {
-			c.buf = append(c.buf, 'A', lower(s[0]))
-			if s[0] == 'S' && len(s) > 1 && s[1] == 'h' {
-				c.buf = append(c.buf, 'h')
-			}
-			c.buf = append(c.buf, '-')
-		} else {
-			c.buf = append(c.buf, "Al-"...)
-		}
-	}
-	return s
 }
 
 // birth writes the date of birth.

@@ -42,6 +42,20 @@ type household struct {
 	n       int
 }
 
+// The kinds of households, and how common they are.
+const (
+	family = iota
+	withoutFather
+	oldCouple
+	oneAlone
+)
+
+var (
+	householdKinds = []int{family: 80, withoutFather: 11, oldCouple: 5, oneAlone: 4}
+	childrenWanted = []int{14, 24, 26, 19, 11, 6} // one, two, … six
+	yearsBetween   = []int{0, 20, 35, 25, 12, 8}  // from one child to the next
+)
+
 // class returns which organisations know household id, without making it.
 func (p *Population) class(id uint64) uint8 {
 	if id < uint64(len(p.o.Include)) {
@@ -56,7 +70,7 @@ func (p *Population) class(id uint64) uint8 {
 }
 
 func (p *Population) pickClass(r *rng) uint8 {
-	n := r.below(p.classTotal)
+	n := int64(r.upTo(uint64(p.classTotal)))
 	for _, c := range p.classes {
 		if n < c.weight {
 			return c.set
@@ -80,9 +94,9 @@ func (p *Population) household(h *household, id uint64) {
 	h.class = p.pickClass(&r) // the first draw: see class
 	h.town = p.t.towns.pick(&r)
 
-	kind := r.weighted([]int{80, 11, 5, 4}) // family, family without the father, old couple, one alone
+	kind := r.weighted(householdKinds)
 	motherYear := r.between(1958, 2003)
-	if kind == 2 {
+	if kind == oldCouple {
 		motherYear = r.between(1930, 1957)
 	}
 	mother := p.adult(&r, true, motherYear)
@@ -90,20 +104,20 @@ func (p *Population) household(h *household, id uint64) {
 	p.joinClan(&father, id)
 
 	switch kind {
-	case 3:
+	case oneAlone:
 		if r.chance(.6) {
 			h.add(father)
 		} else {
 			h.add(mother)
 		}
 		return
-	case 1:
+	case withoutFather:
 		h.add(mother)
 	default:
 		h.add(father)
 		h.add(mother)
 	}
-	if kind == 2 {
+	if kind == oldCouple {
 		return
 	}
 	p.children(&r, h, &father, &mother)
@@ -156,12 +170,12 @@ func (p *Population) joinClan(father *person, id uint64) {
 
 // children gives the couple one to six children, fewer for the young, now and then twins.
 func (p *Population) children(r *rng, h *household, father, mother *person) {
-	want := 1 + r.weighted([]int{14, 24, 26, 19, 11, 6})
+	want := 1 + r.weighted(childrenWanted)
 	born := p.birthday(r, min(int(mother.born.year)+r.between(18, 30), lastYear))
 	first := h.n
 	for i := range want {
 		if i > 0 && !r.chance(.025) { // else twins: the same day
-			gap := r.weighted([]int{0, 20, 35, 25, 12, 8})
+			gap := r.weighted(yearsBetween)
 			next := p.birthday(r, int(born.year)+gap)
 			if gap == 1 && next.month < born.month {
 				next.month, next.day = 12, min(next.day, 28)

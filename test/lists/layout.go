@@ -43,10 +43,10 @@ var headers = map[Header][numFields]string{
 	HeaderFormat: fieldNames,
 	HeaderEnglish: {"External ID", "First name", "Last name", "Mother's first name", "Father's first name", "Date of birth",
 		"Sex", "Phone", "National ID", "Household ID", "Location"},
-	HeaderFrench: {"Identifiant externe", "Prénom", "Nom de famille", "Prénom de la mère", "Prénom du père", "Date de naissance",
+	HeaderFrench: {"Numéro d'enregistrement", "Prénom", "Nom de famille", "Prénom de la mère", "Prénom du père", "Date de naissance",
 		"Sexe", "Téléphone", "Numéro national", "Ménage", "Lieu"},
-	HeaderArabic: {"المعرف الخارجي", "الاسم الأول", "اسم العائلة", "اسم الأم", "اسم الأب", "تاريخ الميلاد",
-		"الجنس", "الهاتف", "الرقم الوطني", "رقم الأسرة", "الموقع"},
+	HeaderArabic: {"رقم التسجيل", "الاسم الأول", "اسم العائلة", "اسم الأم", "اسم الأب", "تاريخ الميلاد",
+		"الجنس", "الهاتف", "الرقم الوطني", "رقم الأسرة", "المكان"},
 }
 
 // DateForm is how a file writes dates.
@@ -170,7 +170,11 @@ func (l *Layout) appendField(b []byte, column int, value []byte) []byte {
 	if column > 0 {
 		b = append(b, l.Separator)
 	}
-	if !l.Quoted && bytes.IndexByte(value, l.Separator) < 0 && !bytes.ContainsAny(value, "\"\r\n") {
+	quote := l.Quoted
+	for _, c := range value {
+		quote = quote || c == l.Separator || c == '"' || c == '\r' || c == '\n'
+	}
+	if !quote {
 		return append(b, value...)
 	}
 	b = append(b, '"')

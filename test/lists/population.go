@@ -12,7 +12,7 @@ type Population struct {
 	o          Options
 	t          *tableSet
 	classes    []class
-	classTotal int
+	classTotal int64
 	households uint64 // those with any row
 	lists      []list
 }
@@ -20,7 +20,7 @@ type Population struct {
 // A class is a set of organisations that register the same households; its weight is how common such households are.
 type class struct {
 	set    uint8
-	weight int
+	weight int64
 }
 
 // A list ends within a household: of the household numbered last, rows up to end stay. See rowOrder.
@@ -57,21 +57,21 @@ func New(o Options) (*Population, error) {
 // weighClasses shares the households out among the sets of organisations: alone, every pair, and all of them.
 func (p *Population) weighClasses() error {
 	g := p.o.Organisations
-	common := int(p.o.Overlap * 1000 / registers) // thousandths; a common person has to be registered with both
-	smallest := g[0].N
+	common := int64(p.o.Overlap * 1000 / registers) // thousandths; a common person has to be registered with both
+	smallest := int64(g[0].N)
 	for i := range g {
-		smallest = min(smallest, g[i].N)
+		smallest = min(smallest, int64(g[i].N))
 	}
-	all := 0
+	var all int64
 	if len(g) > 2 {
 		all = smallest * common * 3 / 10
 		p.classes = append(p.classes, class{uint8(1<<len(g) - 1), all})
 	}
-	alone := make([]int, len(g))
+	alone := make([]int64, len(g))
 	for i := range g {
-		alone[i] += 1000*g[i].N - all
+		alone[i] += 1000*int64(g[i].N) - all
 		for j := range i {
-			w := min(g[i].N, g[j].N)*common - all
+			w := int64(min(g[i].N, g[j].N))*common - all
 			p.classes = append(p.classes, class{1<<i | 1<<j, w})
 			alone[i] -= w
 			alone[j] -= w

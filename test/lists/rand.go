@@ -28,9 +28,12 @@ func (r *rng) next() uint64 {
 }
 
 // below returns a number in [0, n).
-func (r *rng) below(n int) int {
-	hi, _ := bits.Mul64(r.next(), uint64(n))
-	return int(hi)
+func (r *rng) below(n int) int { return int(r.upTo(uint64(n))) }
+
+// upTo is below, for numbers that may not fit an int.
+func (r *rng) upTo(n uint64) uint64 {
+	hi, _ := bits.Mul64(r.next(), n)
+	return hi
 }
 
 // between returns a number in [low, high].

@@ -23,8 +23,8 @@ func Shipped() Options {
 			},
 			{
 				Name: "gamma", Prefix: "G-", N: 300, Arabic: .35, French: .8, Upper: .6,
-				Layout: Layout{Separator: '\t', Quoted: true, Columns: []string{"external_id", "date_of_birth", "sex", "first_name", "father_first_name",
-					"last_name", "mother_first_name", "phone", "location"}},
+				Layout: Layout{Separator: '\t', Quoted: true, Header: HeaderFrench, Columns: []string{"external_id", "date_of_birth", "sex",
+					"first_name", "father_first_name", "last_name", "mother_first_name", "phone", "location"}},
 			},
 		},
 		Include: []Inclusion{{Contact: houman, Lists: []int{0, 1}}},
