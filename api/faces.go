@@ -6,7 +6,10 @@ import (
 	"io"
 	"time"
 
+	"ihyid/contacts"
 	"ihyid/exchange"
+	"ihyid/exchange/register"
+	"ihyid/store/jobs"
 )
 
 // Node is what this package needs of a node; *exchange.Node has it.
@@ -58,100 +61,68 @@ type Remote interface {
 
 // Register is the organisation's own contacts; *register.Register has it.
 type Register interface {
-	StartImport(ctx context.Context, body io.Reader, o ImportOptions) (Job, error)
-	ImportReport(ctx context.Context, job string, from, limit int) (rows []Outcome, next int, err error)
-	List(ctx context.Context, after uint64, limit int) ([]Contact, error)
-	Get(ctx context.Context, id uint64) (Contact, error)
+	StartImport(ctx context.Context, body io.Reader, o register.ImportOptions) (jobs.Job, error)
+	ImportReport(ctx context.Context, job string, from, limit int) (rows []register.Outcome, next int, err error)
+	List(ctx context.Context, after uint64, limit int) ([]register.Stored, error)
+	Get(ctx context.Context, id uint64) (register.Stored, error)
 	Count(ctx context.Context) (uint64, error)
-	Duplicates(ctx context.Context, after string, limit int) ([]DuplicatePair, error)
+	Duplicates(ctx context.Context, after string, limit int) ([]register.DuplicatePair, error)
 	Export(ctx context.Context, w io.Writer) error
 	CheckAnonymous(ctx context.Context, uscadis, secrets []string) ([]bool, error)
 }
 
 // Jobs is the node's long work; *jobs.Queue has it.
 type Jobs interface {
-	List(ctx context.Context) ([]Job, error)
-	Get(ctx context.Context, id string) (Job, error)
-	Cancel(ctx context.Context, id string) (Job, error)
-	Watch(ctx context.Context, id string) (<-chan Job, error)
+	List(ctx context.Context, f jobs.Filter) ([]jobs.Job, error)
+	Get(ctx context.Context, id string) (jobs.Job, error)
+	Cancel(ctx context.Context, id string) (jobs.Job, error)
+	Watch(ctx context.Context, id string) (<-chan jobs.Job, error)
 }
 
-// Profiles is the matching profiles that the node knows.
-type Profiles interface {
-	List() []Profile
-	Get(name string) (Profile, bool)
-}
-
-// ImportOptions says how a contact list is written where it does not say so itself.
-type ImportOptions struct {
-	Comma     string
-	DateOrder string
-}
-
-// Outcome is what became of one row of an import.
-type Outcome struct {
-	Line               int      `json:"line"`
-	Outcome            string   `json:"outcome"`
-	Contact            uint64   `json:"contact,omitempty"`
-	PossibleDuplicates []uint64 `json:"possible_duplicates,omitempty"`
-	Column             int      `json:"column,omitempty"`
-	Field              string   `json:"field,omitempty"`
-	Reason             string   `json:"reason,omitempty"`
-}
-
-// Contact is a person whom the organisation serves, as its own people see the record.
-type Contact struct {
-	ID              uint64    `json:"id"`
-	FirstName       string    `json:"first_name,omitempty"`
-	LastName        string    `json:"last_name,omitempty"`
-	MotherFirstName string    `json:"mother_first_name,omitempty"`
-	FatherFirstName string    `json:"father_first_name,omitempty"`
-	DateOfBirth     string    `json:"date_of_birth,omitempty"`
-	Sex             string    `json:"sex,omitempty"`
-	Phone           string    `json:"phone,omitempty"`
-	NationalID      string    `json:"national_id,omitempty"`
-	HouseholdID     string    `json:"household_id,omitempty"`
-	Location        string    `json:"location,omitempty"`
-	ExternalID      string    `json:"external_id,omitempty"`
-	PhoneticID      string    `json:"phonetic_id,omitempty"`
-	Created         time.Time `json:"created"`
-	Updated         time.Time `json:"updated"`
-}
-
-// DuplicatePair is two contacts that may be one person.
-type DuplicatePair struct {
-	ID   string   `json:"id"`
-	A    Contact  `json:"a"`
-	B    Contact  `json:"b"`
-	Tier string   `json:"tier"`
-	Keys []string `json:"keys"`
-}
-
-// Job is a piece of long work.
+// Job is a piece of long work as the node's people see it: without its parameters and its cursor,
+// which are the node's own and may be personal.
 type Job struct {
-	ID       string          `json:"id"`
-	Kind     string          `json:"kind"`
-	State    string          `json:"state"`
-	Done     uint64          `json:"done"`
-	Total    uint64          `json:"total"`
-	Unit     string          `json:"unit,omitempty"`
-	Message  string          `json:"message,omitempty"`
-	Error    string          `json:"error,omitempty"`
-	Attempts int             `json:"attempts"`
-	Created  time.Time       `json:"created"`
-	Started  *time.Time      `json:"started,omitempty"`
-	Updated  time.Time       `json:"updated"`
-	Finished *time.Time      `json:"finished,omitempty"`
-	Result   json.RawMessage `json:"result,omitempty"`
+	ID        string          `json:"id"`
+	Kind      string          `json:"kind" example:"contacts.import"`
+	State     jobs.State      `json:"state" enum:"queued,running,waiting,done,failed,cancelled"`
+	Done      uint64          `json:"done" doc:"Units of work done."`
+	Total     uint64          `json:"total,omitempty" doc:"Of so many; left out where not known."`
+	Unit      string          `json:"unit,omitempty" doc:"What is counted." example:"rows"`
+	Message   string          `json:"message,omitempty"`
+	Error     string          `json:"error,omitempty" doc:"Why it failed, or why it waits."`
+	Attempts  int             `json:"attempts,omitempty"`
+	Created   time.Time       `json:"created"`
+	Started   time.Time       `json:"started,omitzero"`
+	Updated   time.Time       `json:"updated"`
+	Finished  time.Time       `json:"finished,omitzero"`
+	NotBefore time.Time       `json:"not_before,omitzero" doc:"When a waiting job is tried again."`
+	Result    json.RawMessage `json:"result,omitempty" doc:"What came of it; its form depends on the kind."`
 }
 
-// Ended reports whether nothing more will happen to the job.
-func (j Job) Ended() bool { return j.State == "done" || j.State == "failed" || j.State == "cancelled" }
+func jobOf(j jobs.Job) Job {
+	return Job{
+		ID: j.ID, Kind: j.Kind, State: j.State, Done: j.Done, Total: j.Total, Unit: j.Unit, Message: j.Message, Error: j.Error,
+		Attempts: j.Attempts, Created: j.Created, Started: j.Started, Updated: j.Updated, Finished: j.Finished,
+		NotBefore: j.NotBefore, Result: j.Result,
+	}
+}
 
-// Profile is a matching profile by name and digest.
+// Profile is a matching profile: its name, its digest and what it consists of.
 type Profile struct {
-	Name   string          `json:"name"`
-	Digest string          `json:"digest"`
-	Keys   []string        `json:"keys"`
-	JSON   json.RawMessage `json:"document,omitempty"`
+	Name        string          `json:"name" example:"soundex/1"`
+	ID          string          `json:"id" doc:"sha256: and the hex SHA-256 of the document's canonical form."`
+	Description string          `json:"description,omitempty"`
+	Keys        []string        `json:"keys" nullable:"false" doc:"Names of its match keys."`
+	Document    json.RawMessage `json:"document,omitempty" doc:"The whole profile."`
+}
+
+func profileOf(p *contacts.Profile, whole bool) Profile {
+	out := Profile{Name: p.Name(), ID: p.ID(), Description: p.Description(), Keys: make([]string, p.NumKeys())}
+	for i := range out.Keys {
+		out.Keys[i] = p.KeyName(i)
+	}
+	if whole {
+		out.Document = p.JSON()
+	}
+	return out
 }

@@ -45,14 +45,11 @@ const (
 	DefaultDrain          = 20 * time.Second
 )
 
-// Sizes of bodies, in bytes. Those of presentations and chunks are limits of the protocol.
+// Sizes of bodies, in bytes. Those of messages, chunks and lists are limits of exchange and register.
 const (
-	maxPresentation     = 1 << 20
-	maxChunk            = 1 << 20
 	maxChallengeRequest = 8 << 10
 	maxLocalBody        = 64 << 10
 	maxAnonymousBody    = 16 << 20
-	maxImport           = 16 << 30
 )
 
 func (l Limits) withDefaults() Limits {

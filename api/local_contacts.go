@@ -5,13 +5,17 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humamux"
+
+	"ihyid/exchange"
+	"ihyid/exchange/register"
 )
 
 type importInput struct {
-	Comma     string `query:"comma" maxLength:"3" doc:"What separates columns: one character, or tab. Left out: found from the header."`
+	Comma     string `query:"comma" maxLength:"3" doc:"What separates columns: a comma, a semicolon, or the word tab. Left out: found from the header."`
 	DateOrder string `query:"date_order" enum:"dmy,mdy" doc:"How dates such as 03/04/1990 are to be read. Left out: they are rejected as ambiguous."`
 
 	request *http.Request
@@ -27,8 +31,8 @@ func (in *importInput) Resolve(ctx huma.Context) []error {
 	if _, err := mediaType(r, contactTypes...); err != nil {
 		return []error{err}
 	}
-	if r.ContentLength > maxImport {
-		return []error{newProblem("too-large", "a contact list may have at most "+strconv.Itoa(maxImport>>30)+" GiB")}
+	if r.ContentLength > register.MaxUpload {
+		return []error{newProblem(exchange.CodeTooLarge, register.ErrTooLarge.Error())}
 	}
 	in.request = r
 	return nil
@@ -89,12 +93,16 @@ func (s *Server) operateContacts(h huma.API) {
 			return nil, busy()
 		}
 		defer s.imports.give()
-		u := &upload{Reader: http.MaxBytesReader(nil, in.request.Body, maxImport)}
-		job, err := s.register.StartImport(ctx, u, ImportOptions{Comma: in.Comma, DateOrder: in.DateOrder})
+		o := register.ImportOptions{Comma: in.Comma, DateOrder: in.DateOrder}
+		if strings.EqualFold(o.Comma, "tab") {
+			o.Comma = "\t"
+		}
+		u := &upload{Reader: in.request.Body}
+		job, err := s.register.StartImport(ctx, u, o)
 		if err != nil && u.err != nil {
 			err = bodyProblem(u.err)
 		}
-		return asBody(job, err)
+		return asBody(jobOf(job), err)
 	})
 	// Said after Register only: huma reads a body that it knows of into memory.
 	content := map[string]*huma.MediaType{}
@@ -104,7 +112,7 @@ func (s *Server) operateContacts(h huma.API) {
 	h.OpenAPI().Paths["/contacts/import"].Post.RequestBody = &huma.RequestBody{Required: true, Description: "The contact list.", Content: content}
 
 	operate(h, get("contacts-import-report", "/contacts/import/{id}/report", tag, "Rows of an import that were not plainly created"),
-		func(ctx context.Context, in *reportInput) (*body[List[Outcome]], error) {
+		func(ctx context.Context, in *reportInput) (*body[List[register.Outcome]], error) {
 			rows, next, err := s.register.ImportReport(ctx, in.Job, in.From, in.Limit)
 			if next <= in.From {
 				return asList(rows, "", err)
@@ -113,7 +121,7 @@ func (s *Server) operateContacts(h huma.API) {
 		})
 
 	operate(h, get("contacts-duplicates", "/contacts/duplicates", tag, "Pairs of contacts that may be one person"),
-		func(ctx context.Context, in *duplicatesInput) (*body[List[DuplicatePair]], error) {
+		func(ctx context.Context, in *duplicatesInput) (*body[List[register.DuplicatePair]], error) {
 			pairs, err := s.register.Duplicates(ctx, in.After, in.Limit)
 			next := ""
 			if len(pairs) == in.Limit {
@@ -131,7 +139,7 @@ func (s *Server) operateContacts(h huma.API) {
 	})
 
 	operate(h, get("contacts-list", "/contacts", tag, "List contacts by number"),
-		func(ctx context.Context, in *contactsInput) (*body[List[Contact]], error) {
+		func(ctx context.Context, in *contactsInput) (*body[List[register.Stored]], error) {
 			list, err := s.register.List(ctx, in.After, in.Limit)
 			next := ""
 			if len(list) == in.Limit {
@@ -143,7 +151,7 @@ func (s *Server) operateContacts(h huma.API) {
 	operate(h, get("contacts-show", "/contacts/{number}", tag, "Show one contact"),
 		func(ctx context.Context, in *struct {
 			Number uint64 `path:"number" doc:"The contact's number."`
-		}) (*body[Contact], error) {
+		}) (*body[register.Stored], error) {
 			return asBody(s.register.Get(ctx, in.Number))
 		})
 

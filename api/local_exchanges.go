@@ -3,12 +3,15 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"ihyid/exchange"
+	"ihyid/store/jobs"
 )
 
 // Status is what a node says of itself to its own people.
@@ -55,16 +58,9 @@ func (s *Server) status(ctx context.Context) (Status, error) {
 		return st, err
 	}
 	st.Exchanges = len(exchanges)
-	list, err := s.jobs.List(ctx)
-	if err != nil {
-		return st, err
-	}
-	for _, j := range list {
-		if !j.Ended() {
-			st.Jobs++
-		}
-	}
-	return st, nil
+	list, err := s.jobs.List(ctx, jobs.Filter{States: []jobs.State{jobs.Queued, jobs.Running, jobs.Waiting}})
+	st.Jobs = len(list)
+	return st, err
 }
 
 type addPeerInput struct {
@@ -180,35 +176,56 @@ func (s *Server) operateExchanges(h huma.API) {
 	})
 }
 
+type jobsInput struct {
+	After string `query:"after" maxLength:"20" doc:"Id of the last job seen."`
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+func asJob(j jobs.Job, err error) (*body[Job], error) { return asBody(jobOf(j), err) }
+
 func (s *Server) operateJobs(h huma.API) {
 	const tag = "Jobs"
-	operate(h, get("jobs-list", "/jobs", tag, "List jobs"),
-		func(ctx context.Context, _ *empty) (*body[List[Job]], error) {
-			list, err := s.jobs.List(ctx)
-			return asList(list, "", err)
+	operate(h, get("jobs-list", "/jobs", tag, "List jobs, the newest first"),
+		func(ctx context.Context, in *jobsInput) (*body[List[Job]], error) {
+			list, err := s.jobs.List(ctx, jobs.Filter{Before: in.After, Limit: in.Limit})
+			next := ""
+			if len(list) == in.Limit {
+				next = list[len(list)-1].ID
+			}
+			out := make([]Job, len(list))
+			for i, j := range list {
+				out[i] = jobOf(j)
+			}
+			return asList(out, next, err)
 		})
 	operate(h, get("jobs-show", "/jobs/{id}", tag, "Show a job"),
-		func(ctx context.Context, in *byID) (*body[Job], error) { return asBody(s.jobs.Get(ctx, in.ID)) })
+		func(ctx context.Context, in *byID) (*body[Job], error) { return asJob(s.jobs.Get(ctx, in.ID)) })
 	op := get("jobs-events", "/jobs/{id}/events", tag, "Follow a job (server-sent events)")
 	op.Description = "An event named job whenever it has changed, its data the job as JSON. The stream ends after the last."
 	op.Responses = streamed("text/event-stream", "Events named job.")
 	operate(h, op, func(ctx context.Context, in *byID) (*huma.StreamResponse, error) { return s.watch(ctx, in.ID) })
 	operate(h, post("jobs-cancel", "/jobs/{id}/cancel", tag, "Cancel a job"),
-		func(ctx context.Context, in *byID) (*body[Job], error) { return asBody(s.jobs.Cancel(ctx, in.ID)) })
+		func(ctx context.Context, in *byID) (*body[Job], error) { return asJob(s.jobs.Cancel(ctx, in.ID)) })
 }
 
 func (s *Server) operateProfiles(h huma.API) {
 	const tag = "Profiles"
 	operate(h, get("profiles-list", "/profiles", tag, "List the matching profiles that this node knows"),
-		func(context.Context, *empty) (*body[List[Profile]], error) { return asList(s.profiles.List(), "", nil) })
+		func(context.Context, *empty) (*body[List[Profile]], error) {
+			list := make([]Profile, 0, len(s.profiles))
+			for _, name := range slices.Sorted(maps.Keys(s.profiles)) {
+				list = append(list, profileOf(s.profiles[name], false))
+			}
+			return asList(list, "", nil)
+		})
 	operate(h, get("profiles-show", "/profiles/{profile}", tag, "Show a matching profile"),
 		func(_ context.Context, in *struct {
 			Profile string `path:"profile" doc:"Its name; the slash may stand as it is." example:"soundex/1"`
 		}) (*body[Profile], error) {
-			p, ok := s.profiles.Get(in.Profile)
+			p, ok := s.profiles[in.Profile]
 			if !ok {
 				return nil, newProblem(exchange.CodeUnknownProfile, "there is no matching profile of that name; GET /profiles lists them")
 			}
-			return &body[Profile]{p}, nil
+			return &body[Profile]{profileOf(p, true)}, nil
 		})
 }

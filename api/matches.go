@@ -2,45 +2,36 @@ package api
 
 import (
 	"context"
-	"encoding/csv"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
 
+	"ihyid/contacts/list"
 	"ihyid/exchange"
+	"ihyid/exchange/register"
 )
 
-// matchColumns is the header of exported matches: what the exchange found, then the own contact.
-var matchColumns = []string{
-	"tier", "keys", "contact", "external_id", "first_name", "last_name", "mother_first_name", "father_first_name",
-	"date_of_birth", "sex", "phone", "national_id", "household_id", "location", "row",
-}
+// matchColumns stand behind the columns of the own contact.
+var matchColumns = []string{"tier", "keys", "contact", "row"}
 
-// matchesCSV writes matches with the contacts that they are about. A contact that was deleted since
-// leaves its fields empty.
-func matchesCSV(register Register, matches []exchange.Match) func(context.Context, io.Writer) error {
+// matchesCSV writes matches as a contact list with what the exchange found behind each contact. A
+// contact that was deleted since leaves its own columns empty.
+func matchesCSV(contacts Register, matches []exchange.Match) func(context.Context, io.Writer) error {
 	return func(ctx context.Context, w io.Writer) error {
-		out := csv.NewWriter(w)
-		if err := out.Write(matchColumns); err != nil {
+		out, err := list.NewWriter(w, list.WriterOptions{Extra: matchColumns})
+		if err != nil {
 			return err
 		}
 		for _, m := range matches {
-			if err := ctx.Err(); err != nil {
+			c, err := contacts.Get(ctx, m.Contact)
+			if err != nil && !errors.Is(err, register.ErrNotFound) {
 				return err
 			}
-			c, err := register.Get(ctx, m.Contact)
-			if err != nil && problemOf(err).Code() != exchange.CodeNotFound {
-				return err
-			}
-			if err := out.Write([]string{
-				m.Tier, strings.Join(m.Keys, " "), strconv.FormatUint(m.Contact, 10), m.ExternalID,
-				c.FirstName, c.LastName, c.MotherFirstName, c.FatherFirstName, c.DateOfBirth, c.Sex, c.Phone,
-				c.NationalID, c.HouseholdID, c.Location, m.Row,
-			}); err != nil {
+			if err := out.Write(&c.Contact, m.Tier, strings.Join(m.Keys, " "), strconv.FormatUint(m.Contact, 10), m.Row); err != nil {
 				return err
 			}
 		}
-		out.Flush()
-		return out.Error()
+		return out.Close()
 	}
 }

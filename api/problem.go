@@ -9,7 +9,10 @@ import (
 	"strconv"
 	"time"
 
+	"ihyid/contacts"
 	"ihyid/exchange"
+	"ihyid/exchange/register"
+	"ihyid/store/jobs"
 )
 
 // ProblemPrefix begins the type of every problem that a node answers; a code follows it.
@@ -158,6 +161,9 @@ func problemOf(err error) *Problem {
 	var e *exchange.Error
 	if errors.As(err, &e) {
 		p := newProblem(e.Code, e.Detail)
+		if p.Status == http.StatusBadGateway {
+			p.Detail = e.Error() // what is behind it is about the other node, and says what to do
+		}
 		if p.Status >= http.StatusInternalServerError {
 			p.cause = err
 		}
@@ -168,6 +174,9 @@ func problemOf(err error) *Problem {
 	}
 	for _, row := range errorRows {
 		if errors.Is(err, row.err) {
+			if row.detail == "" {
+				return newProblem(row.code, err.Error())
+			}
 			return newProblem(row.code, row.detail)
 		}
 	}
@@ -176,12 +185,21 @@ func problemOf(err error) *Problem {
 	return p
 }
 
-// errorRows gives sentinel errors of the packages below their problem types.
+// errorRows gives sentinel errors of the packages below their problem types. Without a detail the
+// error's own words are given: they are made for that, and hold no values.
 var errorRows = []struct {
 	err    error
 	code   exchange.Code
 	detail string
 }{
+	{register.ErrNotFound, exchange.CodeNotFound, ""},
+	{register.ErrNoReport, exchange.CodeNotFound, ""},
+	{register.ErrTooLarge, exchange.CodeTooLarge, ""},
+	{register.ErrOptions, exchange.CodeInvalid, ""},
+	{contacts.ErrTooLarge, exchange.CodeTooLarge, ""},
+	{contacts.ErrUnknownProfile, exchange.CodeUnknownProfile, ""},
+	{jobs.ErrNotFound, exchange.CodeNotFound, "there is no such job, or no longer"},
+	{jobs.ErrFinished, exchange.CodeConflict, "the job has ended already"},
 	{errStopping, codeStopping, "the node is stopping; ask again when it is back"},
 	{context.DeadlineExceeded, codeBusy, "the node could not finish this in time"},
 	{context.Canceled, codeStopping, "the request was given up before it was finished"},

@@ -121,12 +121,12 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, err)
 		return
 	}
-	body, err := readBody(r, maxPresentation)
+	body, err := readBody(r, exchange.MaxPresentation)
 	if err != nil {
 		fail(w, r, err)
 		return
 	}
-	if _, err := ijson.ParseObject(body, ijson.Limits{MaxBytes: maxPresentation}); err != nil {
+	if _, err := ijson.ParseObject(body, ijson.Limits{MaxBytes: exchange.MaxPresentation}); err != nil {
 		fail(w, r, newProblem(exchange.CodeInvalid, "the body is no presentation: "+err.Error()))
 		return
 	}
@@ -158,7 +158,7 @@ func (s *Server) putChunk(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.chunks.give()
-	body, err := readBody(r, maxChunk)
+	body, err := readBody(r, exchange.MaxChunk)
 	if err != nil {
 		fail(w, r, err)
 		return

@@ -14,14 +14,16 @@ import (
 
 	"github.com/gorilla/mux"
 	"golang.org/x/sync/errgroup"
+
+	"ihyid/contacts"
 )
 
-// Options is what a Server is made of. Node, Register, Jobs and Profiles are needed.
+// Options is what a Server is made of. Node, Register and Jobs are needed.
 type Options struct {
 	Node     Node
 	Register Register
 	Jobs     Jobs
-	Profiles Profiles
+	Profiles map[string]*contacts.Profile // by name
 
 	Version string // of the program, for /status and /openapi.json
 	// TokenDigest is the SHA-256 of a token. Whoever holds the token may use the local API on the
@@ -37,7 +39,7 @@ type Server struct {
 	node     Node
 	register Register
 	jobs     Jobs
-	profiles Profiles
+	profiles map[string]*contacts.Profile
 
 	version string
 	token   []byte
@@ -59,8 +61,8 @@ type Server struct {
 
 // New makes a server of o. It starts nothing.
 func New(o Options) (*Server, error) {
-	if o.Node == nil || o.Register == nil || o.Jobs == nil || o.Profiles == nil {
-		return nil, errors.New("api: Node, Register, Jobs and Profiles are all needed")
+	if o.Node == nil || o.Register == nil || o.Jobs == nil {
+		return nil, errors.New("api: Node, Register and Jobs are all needed")
 	}
 	if o.TokenDigest != nil && len(o.TokenDigest) != sha256.Size {
 		return nil, fmt.Errorf("api: TokenDigest must have %d bytes", sha256.Size)

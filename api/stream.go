@@ -92,14 +92,14 @@ func (s *Server) watch(ctx context.Context, id string) (*huma.StreamResponse, er
 				if !ok {
 					return
 				}
-				data, merr := json.Marshal(job)
+				data, merr := json.Marshal(jobOf(job))
 				if merr != nil {
 					requestOf(ctx).cause = merr
 					panic(http.ErrAbortHandler)
 				}
 				_, err = io.WriteString(w, "id: "+strconv.Itoa(n)+"\nevent: job\ndata: "+string(data)+"\n\n")
 				n++
-				if job.Ended() {
+				if job.State.Final() {
 					flush.Flush()
 					return
 				}

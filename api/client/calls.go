@@ -12,6 +12,7 @@ import (
 
 	"ihyid/api"
 	"ihyid/exchange"
+	"ihyid/exchange/register"
 )
 
 func call[T any](ctx context.Context, c *Client, method, path string, query url.Values, in any) (T, error) {
@@ -39,7 +40,7 @@ func (c *Client) Document(ctx context.Context) ([]byte, error) {
 }
 
 // ImportContacts uploads a contact list and gives the job that imports it. The list is streamed.
-func (c *Client) ImportContacts(ctx context.Context, list io.Reader, o api.ImportOptions) (api.Job, error) {
+func (c *Client) ImportContacts(ctx context.Context, list io.Reader, o register.ImportOptions) (api.Job, error) {
 	q := url.Values{}
 	if o.Comma != "" {
 		q.Set("comma", o.Comma)
@@ -62,19 +63,19 @@ func (c *Client) ImportContacts(ctx context.Context, list io.Reader, o api.Impor
 }
 
 // ImportReport gives the rows of an import that were not plainly created, one after the other.
-func (c *Client) ImportReport(ctx context.Context, job string) iter.Seq2[api.Outcome, error] {
-	return pages(func(after string) (api.List[api.Outcome], error) {
+func (c *Client) ImportReport(ctx context.Context, job string) iter.Seq2[register.Outcome, error] {
+	return pages(func(after string) (api.List[register.Outcome], error) {
 		q := url.Values{"limit": {"10000"}}
 		if after != "" {
 			q.Set("from", after)
 		}
-		return call[api.List[api.Outcome]](ctx, c, http.MethodGet, at("contacts", "import", job, "report"), q, nil)
+		return call[api.List[register.Outcome]](ctx, c, http.MethodGet, at("contacts", "import", job, "report"), q, nil)
 	})
 }
 
 // Contacts gives all contacts after the one numbered after, by number.
-func (c *Client) Contacts(ctx context.Context, after uint64) iter.Seq2[api.Contact, error] {
-	return pages(func(next string) (api.List[api.Contact], error) {
+func (c *Client) Contacts(ctx context.Context, after uint64) iter.Seq2[register.Stored, error] {
+	return pages(func(next string) (api.List[register.Stored], error) {
 		q := url.Values{"limit": {"1000"}}
 		if next == "" && after > 0 {
 			next = strconv.FormatUint(after, 10)
@@ -82,23 +83,23 @@ func (c *Client) Contacts(ctx context.Context, after uint64) iter.Seq2[api.Conta
 		if next != "" {
 			q.Set("after", next)
 		}
-		return call[api.List[api.Contact]](ctx, c, http.MethodGet, "/contacts", q, nil)
+		return call[api.List[register.Stored]](ctx, c, http.MethodGet, "/contacts", q, nil)
 	})
 }
 
 // Contact gives one contact.
-func (c *Client) Contact(ctx context.Context, number uint64) (api.Contact, error) {
-	return call[api.Contact](ctx, c, http.MethodGet, at("contacts", strconv.FormatUint(number, 10)), nil, nil)
+func (c *Client) Contact(ctx context.Context, number uint64) (register.Stored, error) {
+	return call[register.Stored](ctx, c, http.MethodGet, at("contacts", strconv.FormatUint(number, 10)), nil, nil)
 }
 
 // Duplicates gives the pairs of contacts that may be one person.
-func (c *Client) Duplicates(ctx context.Context) iter.Seq2[api.DuplicatePair, error] {
-	return pages(func(after string) (api.List[api.DuplicatePair], error) {
+func (c *Client) Duplicates(ctx context.Context) iter.Seq2[register.DuplicatePair, error] {
+	return pages(func(after string) (api.List[register.DuplicatePair], error) {
 		q := url.Values{"limit": {"1000"}}
 		if after != "" {
 			q.Set("after", after)
 		}
-		return call[api.List[api.DuplicatePair]](ctx, c, http.MethodGet, "/contacts/duplicates", q, nil)
+		return call[api.List[register.DuplicatePair]](ctx, c, http.MethodGet, "/contacts/duplicates", q, nil)
 	})
 }
 
@@ -251,10 +252,15 @@ func (c *Client) Receipt(ctx context.Context, id string) ([]byte, error) {
 	return call[json.RawMessage](ctx, c, http.MethodGet, at("receipts", id), nil, nil)
 }
 
-// Jobs lists jobs.
-func (c *Client) Jobs(ctx context.Context) ([]api.Job, error) {
-	list, err := call[api.List[api.Job]](ctx, c, http.MethodGet, "/jobs", nil, nil)
-	return list.Items, err
+// Jobs gives all jobs, the newest first.
+func (c *Client) Jobs(ctx context.Context) iter.Seq2[api.Job, error] {
+	return pages(func(after string) (api.List[api.Job], error) {
+		q := url.Values{"limit": {"1000"}}
+		if after != "" {
+			q.Set("after", after)
+		}
+		return call[api.List[api.Job]](ctx, c, http.MethodGet, "/jobs", q, nil)
+	})
 }
 
 // Job gives one job.

@@ -35,7 +35,7 @@ func (c *Client) WatchJob(ctx context.Context, id string, change func(api.Job)) 
 				change(j)
 			}
 		})
-		if err == nil && job.Ended() {
+		if err == nil && job.State.Final() {
 			return job, nil
 		}
 		if ctx.Err() != nil {
