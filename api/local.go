@@ -108,7 +108,7 @@ func problemOfHuma(status int, message string, errs []error) *Problem {
 var pathPatterns = strings.NewReplacer(
 	"{number}", "{number:[0-9]{1,20}}",
 	"{id}", "{id:"+idPattern+"}",
-	"{did}", "{did:did:[a-z0-9]{1,32}:[^/]{1,2000}}",
+	"{did}", "{did:did:[a-z0-9]{1,32}:[^/]{1,1000}}",
 	"{profile}", "{profile:[a-z0-9-]{1,64}/[0-9]{1,8}}",
 )
 
