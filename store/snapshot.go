@@ -64,7 +64,9 @@ func (s *Store) copyTo(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	return dst.Sync()
+	// The file has grown ahead of its content; what is not content only costs room and time.
+	err = dst.View(func(b *bolt.Tx) error { return os.Truncate(path, b.Size()) })
+	return errors.Join(err, dst.Sync())
 }
 
 // copier copies buckets into another file, in transactions of bounded size.
