@@ -184,6 +184,7 @@ func (x *Index) Erase(tx *Tx, entries ...IndexEntry) error {
 	if err := v.cancelMerges(); err != nil {
 		return err
 	}
+	v.set.erased++
 	if err := v.rewrite(sortedEdits(edits)); err != nil {
 		return err
 	}

@@ -181,11 +181,11 @@ func TestEraseDuringMerge(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			m := v.set.nextMerge()
+			m := v.set.nextMerge(x.tune)
 			if m == nil {
 				return nil
 			}
-			st, err = v.step(tx.ctx, m, segEntries)
+			st, err = v.step(tx.ctx, m, int(x.tune.segEntries))
 			return err
 		})
 		if st == nil || st.done {
@@ -238,14 +238,21 @@ func TestStaleStepIsDropped(t *testing.T) {
 	for round := range 5 {
 		fillIndex(t, s, x, round*3000, round*3000+3000, 3000)
 	}
-	value := benchValue(make([]byte, 32), 4711, 3)
+	// The pair with the lowest term: any step from the beginning has it.
+	var value []byte
+	ref := uint64(0)
+	for n := range uint64(15000) {
+		if v := benchValue(make([]byte, 32), n, 3); value == nil || x.slot(v, 0).less(x.slot(value, 0)) {
+			value, ref = v, n
+		}
+	}
 	prepare := func() (st *mergeStep) {
 		view(t, s, func(tx *Tx) error {
 			v, err := x.view(tx)
 			if err != nil {
 				return err
 			}
-			st, err = v.step(tx.ctx, v.set.nextMerge(), 3*segEntries)
+			st, err = v.step(tx.ctx, v.set.nextMerge(x.tune), 3*int(x.tune.segEntries))
 			return err
 		})
 		return st
@@ -262,7 +269,7 @@ func TestStaleStepIsDropped(t *testing.T) {
 	fresh := prepare()
 	apply(prepare())
 	next := prepare()
-	update(t, s, func(tx *Tx) error { return x.Erase(tx, IndexEntry{Value: value, Ref: 4711}) })
+	update(t, s, func(tx *Tx) error { return x.Erase(tx, IndexEntry{Value: value, Ref: ref}) })
 	apply(fresh)
 	apply(next)
 	view(t, s, func(tx *Tx) error {

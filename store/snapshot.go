@@ -43,9 +43,8 @@ func (s *Store) Snapshot(ctx context.Context, w io.Writer) (err error) {
 
 // copyTo makes a compacted copy of the current state in the file at path.
 func (s *Store) copyTo(ctx context.Context, path string) (err error) {
-	o := s.opt
-	o.noSync = true // one sync at the end is enough: a half-made copy is worth nothing
-	dst, err := openBolt(path, o)
+	// One sync at the end is enough: a half-made copy is worth nothing.
+	dst, err := openBolt(path, Options{noSync: true})
 	if err != nil {
 		return err
 	}

@@ -10,8 +10,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -244,10 +246,14 @@ func openBolt(path string, o Options) (db *bolt.DB, err error) {
 		InitialMmapSize: mapSize,
 		NoSync:          o.noSync,
 	}
-	if uint64(^uint(0)) < mapSize {
-		bo.InitialMmapSize = 1 << 30
+	if uint64(^uint(0)) < mapSize || runtime.GOOS == "windows" {
+		bo.InitialMmapSize = 0 // too little address space, or bbolt would make the file so large
 	}
 	db, err = bolt.Open(path, fileMode, bo)
+	if errors.Is(err, syscall.ENOMEM) {
+		bo.InitialMmapSize = 0 // address space is limited (ulimit -v)
+		db, err = bolt.Open(path, fileMode, bo)
+	}
 	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, &LockedError{Path: path}
 	} else if err != nil {
