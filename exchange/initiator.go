@@ -110,13 +110,22 @@ func (n *Node) initiate(ctx context.Context, t *jobs.Task) error {
 		case errors.As(err, new(waitError)):
 			return jobs.Later(2*time.Second, err)
 		case temporary(err):
-			return jobs.Later(backoff(t.Job().Attempts, 5*time.Minute), err)
+			return jobs.Later(n.pause(ctx, p.Exchange), err)
 		}
 		if end := n.giveUp(ctx, p.Exchange, err); end != nil {
 			return end
 		}
 		return err
 	}
+}
+
+// pause is how long to wait before an exchange is tried again: the longer, the longer ago it last got on.
+func (n *Node) pause(ctx context.Context, id string) time.Duration {
+	s, err := n.session(ctx, id)
+	if err != nil {
+		return time.Second
+	}
+	return pauseSince(n.now().Sub(s.Updated), 5*time.Minute)
 }
 
 // giveUp ends an exchange that cannot go on.

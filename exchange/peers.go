@@ -21,6 +21,7 @@ const (
 	maxUndecided   = 200
 	jobDeliver     = "peers.deliver"
 	maxReasonRunes = 200
+	deliveryLife   = 30 * 24 * time.Hour // how long a decision is tried to be delivered
 )
 
 // peerRecord is what is kept of a peer.
@@ -391,8 +392,8 @@ func (n *Node) deliverDecision(ctx context.Context, t *jobs.Task) error {
 		_, _, err = n.converse(ctx, to, kindDecision, "", kindDecisionReply, r.Decision, n.identity.Credential)
 	}
 	if err != nil {
-		if temporary(err) && t.Job().Attempts < 200 {
-			return jobs.Later(backoff(t.Job().Attempts, 15*time.Minute), err)
+		if rested := n.now().Sub(r.Peer.Updated); temporary(err) && rested < deliveryLife {
+			return jobs.Later(pauseSince(rested, 15*time.Minute), err)
 		}
 		return err
 	}
@@ -405,10 +406,10 @@ func (n *Node) deliverDecision(ctx context.Context, t *jobs.Task) error {
 	})
 }
 
-// backoff doubles from a second to the limit.
-func backoff(attempts int, limit time.Duration) time.Duration {
-	d := time.Second << min(max(attempts-1, 0), 20)
-	return min(d, limit)
+// pauseSince is how long to wait before the next try at something that last got on so long ago: a quarter of that, at least
+// half a second, at most the limit. A line that was down for a minute is tried again soon, one that was down for a day rarely.
+func pauseSince(rested, limit time.Duration) time.Duration {
+	return min(max(rested/4, 500*time.Millisecond), limit)
 }
 
 // SuspendPeer stops all exchanges with a peer until ResumePeer.

@@ -35,6 +35,10 @@ const localProfile = "soundex/1"
 // defaultProfile is the profile of an exchange that names none.
 const defaultProfile = "soundex/1"
 
+// maxDeaths is how often in a row the node may die over one step of a job before the job is given up. Power cuts come in rows; a
+// job that itself kills the node must not do so for ever.
+const maxDeaths = 20
+
 // parts are the walls of a node, in the order in which they stand on one another.
 type parts struct {
 	keys     *file.Store
@@ -163,7 +167,7 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 	if err != nil {
 		return nil, err
 	}
-	queue := jobs.New(p.store, jobs.Options{Logger: o.Logger})
+	queue := jobs.New(p.store, jobs.Options{Logger: o.Logger, MaxDeaths: maxDeaths})
 	reg, err := register.New(register.Options{Store: p.store, Jobs: queue, Profile: p.profiles[localProfile], Logger: o.Logger})
 	if err != nil {
 		return nil, err
