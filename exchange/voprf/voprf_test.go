@@ -72,16 +72,14 @@ func evaluateAll(t testing.TB, k *Key, s *BlindedSet, digests int) []Output {
 	return out
 }
 
-func TestChunksAreThoseOfTheCommittedSet(t *testing.T) {
-	if got := merkle.ChunkEntries(PointSize); got != MaxBatch {
-		t.Fatalf("a chunk of points has %d, a batch %d", got, MaxBatch)
-	}
-	s := mustBlind(t, digestsOf(0, MaxBatch+10), 1)
+// checkChunks holds the chunks in which a set is evaluated against those of its commitment.
+func checkChunks(t *testing.T, s *BlindedSet) {
+	t.Helper()
 	c, err := merkle.Commit(s.Points, PointSize)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Chunks() != s.Chunks() || c.Count != uint64(s.Len()) || s.Chunk(-1) != nil || s.Chunk(s.Chunks()) != nil {
+	if c.ChunkEntries != MaxBatch || c.Chunks() != s.Chunks() || c.Count != uint64(s.Len()) || s.Chunk(-1) != nil || s.Chunk(s.Chunks()) != nil {
 		t.Fatalf("%d chunks of %d points, committed to %d of %d", s.Chunks(), s.Len(), c.Chunks(), c.Count)
 	}
 	for i := range s.Chunks() {
@@ -97,6 +95,7 @@ func TestBothSidesAgree(t *testing.T) {
 		k := mustKey(t)
 		theirs, ours := digestsOf(0, n.theirs), digestsOf(n.from, n.to)
 		s := mustBlind(t, theirs, 1)
+		checkChunks(t, s)
 		got := evaluateAll(t, k, s, len(theirs))
 		// Only a part is computed again by the responder's way, but on all of it the two must agree by tag.
 		sample := theirs[max(0, len(theirs)-300):]
