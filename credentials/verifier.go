@@ -31,6 +31,7 @@ type Limits struct {
 // concurrently.
 type Verifier struct {
 	Keys     KeyResolver
+	Suites   *Suites          // nil: those with the embedded contexts
 	Clock    func() time.Time // nil: time.Now
 	Limits   Limits
 	Evidence Evidence // optional: vouches for signatures by keys that are no longer good
@@ -227,11 +228,12 @@ func (r *run) proof(ctx context.Context, i int, p *dataintegrity.Proof) (map[str
 		fail(CheckPurpose, &dataintegrity.Error{Code: dataintegrity.ProofVerification,
 			Err: fmt.Errorf("proofPurpose is not %s", r.purpose)})
 	}
-	if len(p.Previous) > 0 {
-		fail(CheckProof, errors.New("proof chains are not known here"))
+	signed, err := dataintegrity.Signed(r.unsecured, r.list, p.Previous)
+	if err != nil {
+		fail(CheckProof, err)
 		return nil, errCheck
 	}
-	suite, known := suites[p.Suite]
+	suite, known := r.v.Suites.suite(p.Suite)
 	if !known {
 		fail(CheckProof, &dataintegrity.Error{Code: dataintegrity.ProofVerification, Err: errors.New("the cryptosuite is not known here")})
 		return nil, errCheck
@@ -256,7 +258,7 @@ func (r *run) proof(ctx context.Context, i int, p *dataintegrity.Proof) (map[str
 	} else {
 		r.pass(CheckPurpose)
 	}
-	document, err := dataintegrity.Verify(ctx, suite, r.unsecured, p, key.Public)
+	document, err := dataintegrity.Verify(ctx, suite, signed, p, key.Public)
 	if err != nil {
 		fail(CheckProof, err)
 	} else {
