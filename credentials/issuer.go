@@ -12,6 +12,7 @@ import (
 
 	"ihyid/credentials/dataintegrity"
 	"ihyid/credentials/ijson"
+	"ihyid/credentials/jose"
 )
 
 // The purposes of proofs that are used here (Controlled Identifiers 1.0 section 2.3).
@@ -50,7 +51,7 @@ type Issuer struct {
 var ErrNotIssuer = errors.New("the key belongs to another than the document names")
 
 // Credential checks an unsecured credential against the data model, adds a proof by the issuer that
-// it names, and gives it back in canonical form.
+// it names, and gives it back in canonical form; or, with SuiteJOSE, as a compact JWS.
 func (i *Issuer) Credential(ctx context.Context, unsecured []byte, key Key, o ProofOptions) ([]byte, error) {
 	d, err := i.read(unsecured)
 	if err != nil {
@@ -66,7 +67,7 @@ func (i *Issuer) Credential(ctx context.Context, unsecured []byte, key Key, o Pr
 	if o.Purpose == "" {
 		o.Purpose = AssertionMethod
 	}
-	out, err := i.secure(ctx, d, key, o)
+	out, err := i.secure(ctx, d, jose.TypeCredential, "vc", key, o)
 	if err != nil {
 		return nil, fmt.Errorf("issue credential: %w", err)
 	}
@@ -88,14 +89,19 @@ func (i *Issuer) Presentation(ctx context.Context, unsecured []byte, key Key, o 
 		return nil, fmt.Errorf("issue presentation: %w", err)
 	}
 	for k, c := range p.credentials {
-		if _, err := checkCredential(c); err != nil {
+		if hasType(c, envelopedCredential) {
+			_, err = unwrap(c, envelopedCredential, jose.TypeCredential)
+		} else {
+			_, err = checkCredential(c)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("issue presentation: credential %d: %w", k+1, err)
 		}
 	}
 	if o.Purpose == "" {
 		o.Purpose = Authentication
 	}
-	out, err := i.secure(ctx, d, key, o)
+	out, err := i.secure(ctx, d, jose.TypePresentation, "vp", key, o)
 	if err != nil {
 		return nil, fmt.Errorf("issue presentation: %w", err)
 	}
@@ -167,8 +173,11 @@ func (i *Issuer) read(unsecured []byte) (map[string]any, error) {
 	return d, nil
 }
 
-// secure adds the first proof to a document.
-func (i *Issuer) secure(ctx context.Context, d map[string]any, key Key, o ProofOptions) ([]byte, error) {
+// secure adds the first proof to a document, or makes a token of it.
+func (i *Issuer) secure(ctx context.Context, d map[string]any, typ, cty string, key Key, o ProofOptions) ([]byte, error) {
+	if i.suiteName(o) == SuiteJOSE {
+		return i.token(d, typ, cty, key, o)
+	}
 	if len(o.Previous) > 0 {
 		return nil, wrong("previousProof", "names a proof that the document does not have")
 	}
@@ -186,14 +195,18 @@ func with(d map[string]any, proof any) ([]byte, error) {
 	return ijson.Canonical(secured)
 }
 
+func (i *Issuer) suiteName(o ProofOptions) string {
+	switch {
+	case o.Suite != "":
+		return o.Suite
+	case i.Suite != "":
+		return i.Suite
+	}
+	return DefaultSuite
+}
+
 func (i *Issuer) prove(ctx context.Context, d map[string]any, key Key, o ProofOptions) (map[string]any, error) {
-	name := o.Suite
-	if name == "" {
-		name = i.Suite
-	}
-	if name == "" {
-		name = DefaultSuite
-	}
+	name := i.suiteName(o)
 	suite, ok := i.Suites.suite(name)
 	if !ok {
 		return nil, fmt.Errorf("cryptosuite %q is not known here", name)

@@ -166,6 +166,9 @@ func (t *Token) Verify(pub crypto.PublicKey) error {
 	return ErrAlgorithm
 }
 
+// Compact is the token as it was parsed. It is not to be changed.
+func (t *Token) Compact() []byte { return t.compact }
+
 // algorithmsOf names the algorithms that go with a key, the one to sign with first.
 func algorithmsOf(pub crypto.PublicKey) []jwa.SignatureAlgorithm {
 	switch k := pub.(type) {
