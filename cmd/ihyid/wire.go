@@ -235,10 +235,13 @@ func verifyReceipt(ctx context.Context, receipt []byte, o verifyOptions) (receip
 	return out, nil
 }
 
+// unreachableAge is how long a DID that could not be resolved is not asked for again: on a bad line it may be there in a moment.
+const unreachableAge = 2 * time.Second
+
 // newResolver resolves names of this machine itself only where its addresses may be reached.
 func newResolver(web *outbound.Client, network networkOptions) *did.CachingResolver {
 	loopback := slices.ContainsFunc(network.Private, func(p netip.Prefix) bool { return p.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) })
-	return did.NewResolver(did.Options{Web: web, WebRules: did.Web{AllowLoopback: loopback}})
+	return did.NewResolver(did.Options{Web: web, WebRules: did.Web{AllowLoopback: loopback}, NegativeAge: unreachableAge})
 }
 
 func resolveDID(ctx context.Context, name string, network networkOptions) (resolution, error) {
