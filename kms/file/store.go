@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"ihyid/kms"
+	"ihyid/kms/internal/private"
 )
 
 // The errors of this back end besides those of package kms. They arrive wrapped.
@@ -25,7 +26,7 @@ var (
 	ErrNotFound        = errors.New("key store not found")
 	ErrWrongPassphrase = errors.New("wrong passphrase or key")
 	ErrCorrupt         = errors.New("key store file is damaged")
-	ErrPermissions     = errors.New("file can be read by others")
+	ErrPermissions     = private.ErrPermissions
 	ErrLocked          = fmt.Errorf("%w: locked", kms.ErrBusy)
 	ErrReplaced        = errors.New("key store file was replaced") // by another store or an older copy, while open
 )
@@ -165,7 +166,7 @@ func Open(path string, o Options) (*Store, error) {
 }
 
 func readFile(path string) (*header, []byte, error) {
-	b, err := readPrivate(path, maxFile)
+	b, err := private.ReadFile(path, maxFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil, fmt.Errorf("%w: %s", ErrNotFound, path)

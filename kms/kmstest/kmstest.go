@@ -41,6 +41,7 @@ func Run(t *testing.T, open Opener) {
 		"ContextEnded":    testContextEnded,
 		"Concurrent":      testConcurrent,
 		"ConcurrentPairs": testConcurrentChanges,
+		"EndAtWork":       testEndAtWork,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, open) })
 	}
@@ -535,5 +536,50 @@ func testConcurrentChanges(t *testing.T, open Opener) {
 		if k.State != kms.Retired || k.Purpose != kms.Authentication {
 			t.Errorf("left over: %+v", k)
 		}
+	}
+}
+
+// testEndAtWork retires, destroys and closes while others sign: they end with
+// the right error and nothing worse.
+func testEndAtWork(t *testing.T, open Opener) {
+	s, _ := open(t)
+	for _, end := range []struct {
+		f    func(id string) error
+		want error
+	}{
+		{func(id string) error { return s.Retire(t.Context(), id) }, kms.ErrKeyRetired},
+		{func(id string) error { return s.Destroy(t.Context(), id) }, kms.ErrKeyNotFound},
+		{func(string) error { return s.Close() }, kms.ErrClosed},
+	} {
+		k := create(t, s, kms.P256, kms.Authentication)
+		sg := signer(t, s, k.ID)
+		signed := make(chan struct{}, 1000)
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				d := sha256.Sum256(nil)
+				for {
+					sig, err := sg.Sign(nil, d[:], crypto.SHA256)
+					if err != nil {
+						wantErr(t, "Sign at the end", err, end.want)
+						return
+					}
+					if !ecdsa.VerifyASN1(k.Public, d[:], sig) {
+						t.Error("the signature does not verify")
+					}
+					select {
+					case signed <- struct{}{}:
+					default:
+					}
+				}
+			})
+		}
+		for range 20 {
+			<-signed
+		}
+		if err := end.f(k.ID); err != nil {
+			t.Errorf("to end at %v: %v", end.want, err)
+		}
+		wg.Wait()
 	}
 }
