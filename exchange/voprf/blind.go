@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 
 	"github.com/oasisprotocol/curve25519-voi/curve"
 	"github.com/oasisprotocol/curve25519-voi/curve/scalar"
@@ -28,15 +27,17 @@ type BlindedSet struct {
 	// merkle.PaddedCount. They are what is committed to and sent.
 	Points []byte
 
-	digests [][DigestSize]byte
-	seed    [32]byte
-	from    []uint32 // the index of each point's digest; from len(digests) on it is padding
-	at      []uint32 // the index of each digest's point
+	digests   [][DigestSize]byte
+	blindings []scalar.Scalar        // of each digest, then of padding
+	points    []curve.RistrettoPoint // decoded, in the order of blindings
+	from      []uint32               // for each of Points, its index in blindings; from len(digests) on it is padding
+	at        []uint32               // the reverse
 }
 
 // Blind makes the set of the given digests, which must be distinct and are kept, not copied. The same
 // digests and seed give the same set, byte for byte, in whatever order the digests come: a node that restarts
-// builds again what it has committed to. progress, if not nil, is told the number of points done.
+// builds again what it has committed to. progress, if not nil, is told the number of points done. A set takes 240 bytes of memory a
+// point.
 //
 // The seed must be 32 fresh random bytes for every committed set, be kept sealed for the epoch (claims
 // need it), and be destroyed with it. The blinding of a digest x is r = HashToScalar(HMAC-SHA-256(seed, x)), as good as random
@@ -63,19 +64,37 @@ func Blind(ctx context.Context, digests [][DigestSize]byte, seed [32]byte, progr
 		return nil, fmt.Errorf("voprf: %d digests, at most %d: %w", len(digests), merkle.MaxCount, merkle.ErrCommitment)
 	}
 	n := int(merkle.PaddedCount(uint64(len(digests))))
-	s := &BlindedSet{digests: digests, seed: seed, at: make([]uint32, len(digests))}
+	s := &BlindedSet{
+		digests:   digests,
+		blindings: make([]scalar.Scalar, n),
+		points:    make([]curve.RistrettoPoint, n),
+		at:        make([]uint32, n),
+	}
 	points := make([]byte, n*PointSize)
 	count := &counter{tell: progress}
 	err := spread(ctx, n, stride, func() func(lo, hi int) error {
-		b := s.blinder()
-		var p, x curve.RistrettoPoint
+		h := verifiable.hasher()
+		mac := hmac.New(sha256.New, seed[:])
+		message := []byte(labelPadding)
+		var out []byte
+		var x curve.RistrettoPoint
 		return func(lo, hi int) error {
 			for i := lo; i < hi; i++ {
-				p.MulBasepoint(curve.RISTRETTO_BASEPOINT_TABLE, b.scalar(uint32(i)))
+				mac.Reset()
 				if i < len(digests) {
-					p.Add(&p, b.hashToGroup(&x, digests[i][:]))
+					mac.Write(digests[i][:])
+				} else {
+					message = binary.BigEndian.AppendUint32(message[:len(labelPadding)], uint32(i-len(digests)))
+					mac.Write(message)
 				}
-				encode(points[i*PointSize:], &p)
+				out = mac.Sum(out[:0])
+				r, p := &s.blindings[i], &s.points[i]
+				h.hashToScalar(r, func() { h.h.Write(out) })
+				p.MulBasepoint(curve.RISTRETTO_BASEPOINT_TABLE, r)
+				if i < len(digests) {
+					p.Add(p, h.hashToGroup(&x, digests[i][:]))
+				}
+				encode(points[i*PointSize:], p)
 			}
 			count.add(hi - lo)
 			return nil
@@ -91,41 +110,10 @@ func Blind(ctx context.Context, digests [][DigestSize]byte, seed [32]byte, progr
 	} else if err != nil {
 		return nil, err
 	}
-	for i, d := range s.from {
-		if int(d) < len(digests) {
-			s.at[d] = uint32(i)
-		}
+	for i, k := range s.from {
+		s.at[k] = uint32(i)
 	}
 	return s, nil
-}
-
-// blinder derives blindings. It keeps its scratch.
-type blinder struct {
-	*hasher
-	set *BlindedSet
-	mac hash.Hash
-	out [sha256.Size]byte
-	r   scalar.Scalar
-}
-
-func (s *BlindedSet) blinder() *blinder {
-	return &blinder{hasher: verifiable.hasher(), set: s, mac: hmac.New(sha256.New, s.seed[:])}
-}
-
-// scalar returns the blinding of the digest with index i, or of padding from len(digests) on. It is
-// valid until the next call.
-func (b *blinder) scalar(i uint32) *scalar.Scalar {
-	b.mac.Reset()
-	if int(i) < len(b.set.digests) {
-		b.mac.Write(b.set.digests[i][:])
-	} else {
-		var number [4]byte
-		binary.BigEndian.PutUint32(number[:], i-uint32(len(b.set.digests)))
-		b.mac.Write([]byte(labelPadding))
-		b.mac.Write(number[:])
-	}
-	out := b.mac.Sum(b.out[:0])
-	return b.hashToScalar(&b.r, func() { b.h.Write(out) })
 }
 
 // Len returns the number of points, padding included.
@@ -161,26 +149,30 @@ func (s *BlindedSet) Unblind(ctx context.Context, pk *PublicKey, chunk int, eval
 	if points == nil || len(out) != len(s.digests) {
 		return fmt.Errorf("voprf: chunk %d of %d, room for %d outputs of %d digests: %w", chunk, s.Chunks(), len(out), len(s.digests), ErrSize)
 	}
-	ds, err := pk.verify(ctx, points, evaluated, proof)
+	from := s.from[chunk*MaxBatch:][:len(points)/PointSize]
+	cs := make([]curve.RistrettoPoint, len(from))
+	for i, k := range from {
+		cs[i] = s.points[k]
+	}
+	ds, err := pk.verify(ctx, points, cs, evaluated, proof)
 	if err != nil {
 		return err
 	}
 	table := pk.table()
-	first := chunk * MaxBatch
 	return spread(ctx, len(ds), stride, func() func(lo, hi int) error {
-		b := s.blinder()
+		h := verifiable.hasher()
 		var p curve.RistrettoPoint
 		var enc [PointSize]byte
 		return func(lo, hi int) error {
 			for i := lo; i < hi; i++ {
-				d, ok := s.Digest(first + i)
-				if !ok {
-					continue
+				d := int(from[i])
+				if d >= len(s.digests) {
+					continue // padding
 				}
-				p.MulBasepoint(table, b.scalar(uint32(d)))
+				p.MulBasepoint(table, &s.blindings[d])
 				p.Sub(&ds[i], &p)
 				encode(enc[:], &p)
-				copy(out[d][:], b.finalize(s.digests[d][:], enc[:]))
+				copy(out[d][:], h.finalize(s.digests[d][:], enc[:]))
 			}
 			return nil
 		}

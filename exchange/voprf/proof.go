@@ -42,6 +42,7 @@ const piece = 1 << 12
 // sum of the points with the weights d_i. Weights and points are public, so this may take variable time.
 func (s *statement) combine(ctx context.Context, lists ...[]curve.RistrettoPoint) ([]curve.RistrettoPoint, error) {
 	h := s.hasher()
+	h.h.Reset()
 	h.field(s.pk)
 	h.field(s.seed)
 	seed := h.h.Sum(nil)
