@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 
 	"ihyid/credentials"
@@ -55,17 +56,20 @@ func (m *maker) iri() string {
 }
 
 func (m *maker) number() float64 {
-	switch m.IntN(5) {
+	switch m.IntN(4) {
 	case 0:
 		return float64(m.IntN(1000))
 	case 1:
 		return -float64(m.Int64N(1 << 53))
 	case 2:
-		return float64(m.IntN(100000))/1000 + 0.5
-	case 3:
-		return 0.25 + float64(m.IntN(64))
+		return math.Ldexp(float64(m.IntN(64)), -m.IntN(8))
 	}
-	return math.Round(m.Float64()*1e6) / 1e6
+	// a decimal of a few digits, such as 84.647
+	f, err := strconv.ParseFloat(fmt.Sprintf("%d.%03d", m.IntN(1000), m.IntN(1000)), 64)
+	if err != nil {
+		panic(err)
+	}
+	return f
 }
 
 func (m *maker) json(depth int) any {
