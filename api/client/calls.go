@@ -1,0 +1,285 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"ihyid/api"
+	"ihyid/exchange"
+	"ihyid/exchange/register"
+)
+
+func call[T any](ctx context.Context, c *Client, method, path string, query url.Values, in any) (T, error) {
+	var out T
+	err := c.do(ctx, method, path, query, in, &out)
+	return out, err
+}
+
+func at(parts ...string) string {
+	path := ""
+	for _, p := range parts {
+		path += "/" + url.PathEscape(p)
+	}
+	return path
+}
+
+// Status asks the node who it is and what it holds.
+func (c *Client) Status(ctx context.Context) (api.Status, error) {
+	return call[api.Status](ctx, c, http.MethodGet, "/status", nil, nil)
+}
+
+// Document gives the node's DID document, byte by byte.
+func (c *Client) Document(ctx context.Context) ([]byte, error) {
+	return call[json.RawMessage](ctx, c, http.MethodGet, "/did-document", nil, nil)
+}
+
+// ImportContacts uploads a contact list and gives the job that imports it. The list is streamed.
+func (c *Client) ImportContacts(ctx context.Context, list io.Reader, o register.ImportOptions) (api.Job, error) {
+	q := url.Values{}
+	if o.Comma != "" {
+		q.Set("comma", o.Comma)
+	}
+	if o.DateOrder != "" {
+		q.Set("date_order", o.DateOrder)
+	}
+	// Hidden behind a plain reader, so that net/http cannot close the caller's file, and sends an
+	// empty list as what it is.
+	resp, err := c.send(ctx, http.MethodPost, "/contacts/import", q, "text/csv", io.NopCloser(list))
+	if err != nil {
+		return api.Job{}, err
+	}
+	defer resp.Body.Close()
+	var job api.Job
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&job); err != nil {
+		return job, c.broken(ctx, err)
+	}
+	return job, nil
+}
+
+// ImportReport gives the rows of an import that were not plainly created, one after the other.
+func (c *Client) ImportReport(ctx context.Context, job string) iter.Seq2[register.Outcome, error] {
+	return pages(func(after string) (api.List[register.Outcome], error) {
+		q := url.Values{"limit": {"10000"}}
+		if after != "" {
+			q.Set("from", after)
+		}
+		return call[api.List[register.Outcome]](ctx, c, http.MethodGet, at("contacts", "import", job, "report"), q, nil)
+	})
+}
+
+// Contacts gives all contacts after the one numbered after, by number.
+func (c *Client) Contacts(ctx context.Context, after uint64) iter.Seq2[register.Stored, error] {
+	return pages(func(next string) (api.List[register.Stored], error) {
+		q := url.Values{"limit": {"1000"}}
+		if next == "" && after > 0 {
+			next = strconv.FormatUint(after, 10)
+		}
+		if next != "" {
+			q.Set("after", next)
+		}
+		return call[api.List[register.Stored]](ctx, c, http.MethodGet, "/contacts", q, nil)
+	})
+}
+
+// Contact gives one contact.
+func (c *Client) Contact(ctx context.Context, number uint64) (register.Stored, error) {
+	return call[register.Stored](ctx, c, http.MethodGet, at("contacts", strconv.FormatUint(number, 10)), nil, nil)
+}
+
+// Duplicates gives the pairs of contacts that may be one person.
+func (c *Client) Duplicates(ctx context.Context) iter.Seq2[register.DuplicatePair, error] {
+	return pages(func(after string) (api.List[register.DuplicatePair], error) {
+		q := url.Values{"limit": {"1000"}}
+		if after != "" {
+			q.Set("after", after)
+		}
+		return call[api.List[register.DuplicatePair]](ctx, c, http.MethodGet, "/contacts/duplicates", q, nil)
+	})
+}
+
+// pages walks a list part by part.
+func pages[T any](part func(after string) (api.List[T], error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for after := ""; ; {
+			list, err := part(after)
+			if err != nil {
+				var zero T
+				yield(zero, err)
+				return
+			}
+			for _, item := range list.Items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if list.Next == "" || list.Next == after {
+				return
+			}
+			after = list.Next
+		}
+	}
+}
+
+// ExportContacts writes all contacts as CSV to w.
+func (c *Client) ExportContacts(ctx context.Context, w io.Writer) error {
+	return c.download(ctx, "/contacts/export", w)
+}
+
+// ExportMatches writes the matches of an exchange, with the own contacts, as CSV to w.
+func (c *Client) ExportMatches(ctx context.Context, exchange string, w io.Writer) error {
+	return c.download(ctx, at("exchanges", exchange, "matches", "export"), w)
+}
+
+func (c *Client) download(ctx context.Context, path string, w io.Writer) error {
+	resp, err := c.send(ctx, http.MethodGet, path, nil, "", nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	out := &writer{Writer: w}
+	if _, err := io.Copy(out, resp.Body); err != nil {
+		if out.err != nil {
+			return out.err
+		}
+		return fmt.Errorf("what was written is not whole: %w", c.broken(ctx, err))
+	}
+	return nil
+}
+
+// writer keeps its own error apart from those of what it is fed from.
+type writer struct {
+	io.Writer
+	err error
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	if err != nil {
+		w.err = err
+	}
+	return n, err
+}
+
+// CheckAnonymous asks which of the anonymous contacts are known, in the prototype's form.
+func (c *Client) CheckAnonymous(ctx context.Context, uscadis, secrets []string) ([]api.Known, error) {
+	in := map[string][]string{"uscadis": uscadis, "secrets": secrets}
+	return call[[]api.Known](ctx, c, http.MethodPost, "/rpc/check-anonymous", nil, in)
+}
+
+// Peers lists the other nodes that the node knows.
+func (c *Client) Peers(ctx context.Context) ([]exchange.Peer, error) {
+	list, err := call[api.List[exchange.Peer]](ctx, c, http.MethodGet, "/peers", nil, nil)
+	return list.Items, err
+}
+
+// Peer gives one peer.
+func (c *Client) Peer(ctx context.Context, did string) (exchange.Peer, error) {
+	return call[exchange.Peer](ctx, c, http.MethodGet, at("peers", did), nil, nil)
+}
+
+// AddPeer registers with another node, whose organisation must be as expected where a field is given.
+func (c *Client) AddPeer(ctx context.Context, did string, expect exchange.Organisation) (exchange.Peer, error) {
+	fields := map[string]string{}
+	for k, v := range map[string]string{"name": expect.Name, "registration_number": expect.RegistrationNumber, "country": expect.Country} {
+		if v != "" {
+			fields[k] = v
+		}
+	}
+	return call[exchange.Peer](ctx, c, http.MethodPost, "/peers", nil, map[string]any{"did": did, "expect": fields})
+}
+
+// ApprovePeer approves a peer that asked to be registered.
+func (c *Client) ApprovePeer(ctx context.Context, did string) (exchange.Peer, error) {
+	return call[exchange.Peer](ctx, c, http.MethodPost, at("peers", did, "approve"), nil, nil)
+}
+
+// RefusePeer refuses a peer that asked to be registered.
+func (c *Client) RefusePeer(ctx context.Context, did, reason string) (exchange.Peer, error) {
+	return call[exchange.Peer](ctx, c, http.MethodPost, at("peers", did, "refuse"), nil, map[string]string{"reason": reason})
+}
+
+// SuspendPeer makes the node accept nothing more from a peer for now.
+func (c *Client) SuspendPeer(ctx context.Context, did, reason string) (exchange.Peer, error) {
+	return call[exchange.Peer](ctx, c, http.MethodPost, at("peers", did, "suspend"), nil, map[string]string{"reason": reason})
+}
+
+// ResumePeer ends a suspension.
+func (c *Client) ResumePeer(ctx context.Context, did string) (exchange.Peer, error) {
+	return call[exchange.Peer](ctx, c, http.MethodPost, at("peers", did, "resume"), nil, nil)
+}
+
+// StartExchange begins an exchange.
+func (c *Client) StartExchange(ctx context.Context, r exchange.Request) (exchange.Exchange, error) {
+	return call[exchange.Exchange](ctx, c, http.MethodPost, "/exchanges", nil, r)
+}
+
+// Exchanges lists the node's exchanges, the newest first.
+func (c *Client) Exchanges(ctx context.Context) ([]exchange.Exchange, error) {
+	list, err := call[api.List[exchange.Exchange]](ctx, c, http.MethodGet, "/exchanges", nil, nil)
+	return list.Items, err
+}
+
+// Exchange gives one exchange.
+func (c *Client) Exchange(ctx context.Context, id string) (exchange.Exchange, error) {
+	return call[exchange.Exchange](ctx, c, http.MethodGet, at("exchanges", id), nil, nil)
+}
+
+// Matches lists the own contacts that the peer of an exchange knows too.
+func (c *Client) Matches(ctx context.Context, id string) ([]exchange.Match, error) {
+	list, err := call[api.List[exchange.Match]](ctx, c, http.MethodGet, at("exchanges", id, "matches"), nil, nil)
+	return list.Items, err
+}
+
+// Presentations gives the signed presentations of an exchange by step.
+func (c *Client) Presentations(ctx context.Context, id string) (map[string]json.RawMessage, error) {
+	return call[map[string]json.RawMessage](ctx, c, http.MethodGet, at("exchanges", id, "presentations"), nil, nil)
+}
+
+// Receipts lists match receipts.
+func (c *Client) Receipts(ctx context.Context) ([]exchange.ReceiptInfo, error) {
+	list, err := call[api.List[exchange.ReceiptInfo]](ctx, c, http.MethodGet, "/receipts", nil, nil)
+	return list.Items, err
+}
+
+// Receipt gives a receipt file, byte by byte.
+func (c *Client) Receipt(ctx context.Context, id string) ([]byte, error) {
+	return call[json.RawMessage](ctx, c, http.MethodGet, at("receipts", id), nil, nil)
+}
+
+// Jobs gives all jobs, the newest first.
+func (c *Client) Jobs(ctx context.Context) iter.Seq2[api.Job, error] {
+	return pages(func(after string) (api.List[api.Job], error) {
+		q := url.Values{"limit": {"1000"}}
+		if after != "" {
+			q.Set("after", after)
+		}
+		return call[api.List[api.Job]](ctx, c, http.MethodGet, "/jobs", q, nil)
+	})
+}
+
+// Job gives one job.
+func (c *Client) Job(ctx context.Context, id string) (api.Job, error) {
+	return call[api.Job](ctx, c, http.MethodGet, at("jobs", id), nil, nil)
+}
+
+// CancelJob cancels a job.
+func (c *Client) CancelJob(ctx context.Context, id string) (api.Job, error) {
+	return call[api.Job](ctx, c, http.MethodPost, at("jobs", id, "cancel"), nil, nil)
+}
+
+// Profiles lists the matching profiles that the node knows.
+func (c *Client) Profiles(ctx context.Context) ([]api.Profile, error) {
+	list, err := call[api.List[api.Profile]](ctx, c, http.MethodGet, "/profiles", nil, nil)
+	return list.Items, err
+}
+
+// Profile gives one matching profile by its name, such as "soundex/1".
+func (c *Client) Profile(ctx context.Context, name string) (api.Profile, error) {
+	return call[api.Profile](ctx, c, http.MethodGet, at("profiles", name), nil, nil)
+}

@@ -1,0 +1,128 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"time"
+
+	"ihyid/contacts"
+	"ihyid/exchange"
+	"ihyid/exchange/register"
+	"ihyid/store/jobs"
+)
+
+// Node is what this package needs of a node; *exchange.Node has it.
+type Node interface {
+	Identity
+	Peers
+	Exchanges
+	Remote
+}
+
+// Identity is who the node is.
+type Identity interface {
+	DID() string
+	Organisation() exchange.Organisation
+	DocumentJSON() []byte
+	DocumentPath() string // "" if the DID is not a did:web: then no document is served
+}
+
+// Peers is the register of other nodes.
+type Peers interface {
+	AddPeer(ctx context.Context, did string, expect exchange.Organisation) (exchange.Peer, error)
+	Peers(ctx context.Context) ([]exchange.Peer, error)
+	Peer(ctx context.Context, did string) (exchange.Peer, error)
+	ApprovePeer(ctx context.Context, did string) (exchange.Peer, error)
+	RefusePeer(ctx context.Context, did, reason string) (exchange.Peer, error)
+	SuspendPeer(ctx context.Context, did, reason string) (exchange.Peer, error)
+	ResumePeer(ctx context.Context, did string) (exchange.Peer, error)
+}
+
+// Exchanges is what was exchanged with other nodes, and its receipts.
+type Exchanges interface {
+	StartExchange(ctx context.Context, r exchange.Request) (exchange.Exchange, error)
+	Exchanges(ctx context.Context) ([]exchange.Exchange, error)
+	Exchange(ctx context.Context, id string) (exchange.Exchange, error)
+	Matches(ctx context.Context, id string) ([]exchange.Match, error)
+	Presentations(ctx context.Context, id string) (map[string]json.RawMessage, error)
+	Receipts(ctx context.Context) ([]exchange.ReceiptInfo, error)
+	Receipt(ctx context.Context, id string) ([]byte, error)
+}
+
+// Remote is what other nodes ask of this one.
+type Remote interface {
+	Challenge(ctx context.Context, r exchange.ChallengeRequest) (exchange.Challenge, error)
+	Message(ctx context.Context, presentation []byte) (exchange.Reply, error)
+	PutChunk(ctx context.Context, token, exchange, set string, index uint32, body []byte) error
+	GetChunk(ctx context.Context, token, exchange, set string, index uint32) ([]byte, error)
+	Progress(ctx context.Context, token, exchange string) (exchange.Progress, error)
+}
+
+// Register is the organisation's own contacts; *register.Register has it.
+type Register interface {
+	StartImport(ctx context.Context, body io.Reader, o register.ImportOptions) (jobs.Job, error)
+	ImportReport(ctx context.Context, job string, from, limit int) (rows []register.Outcome, next int, err error)
+	List(ctx context.Context, after uint64, limit int) ([]register.Stored, error)
+	Get(ctx context.Context, id uint64) (register.Stored, error)
+	Count(ctx context.Context) (uint64, error)
+	Duplicates(ctx context.Context, after string, limit int) ([]register.DuplicatePair, error)
+	Export(ctx context.Context, w io.Writer) error
+	CheckAnonymous(ctx context.Context, uscadis, secrets []string) ([]bool, error)
+}
+
+// Jobs is the node's long work; *jobs.Queue has it.
+type Jobs interface {
+	List(ctx context.Context, f jobs.Filter) ([]jobs.Job, error)
+	Get(ctx context.Context, id string) (jobs.Job, error)
+	Cancel(ctx context.Context, id string) (jobs.Job, error)
+	Watch(ctx context.Context, id string) (<-chan jobs.Job, error)
+}
+
+// Job is a piece of long work as the node's people see it: without its parameters and its cursor,
+// which are the node's own and may be personal.
+type Job struct {
+	ID        string          `json:"id"`
+	Kind      string          `json:"kind" example:"contacts.import"`
+	State     jobs.State      `json:"state" enum:"queued,running,waiting,done,failed,cancelled"`
+	Done      uint64          `json:"done" doc:"Units of work done."`
+	Total     uint64          `json:"total,omitempty" doc:"Of so many; left out where not known."`
+	Unit      string          `json:"unit,omitempty" doc:"What is counted." example:"rows"`
+	Message   string          `json:"message,omitempty"`
+	Error     string          `json:"error,omitempty" doc:"Why it failed, or why it waits."`
+	Attempts  int             `json:"attempts,omitempty"`
+	Created   time.Time       `json:"created"`
+	Started   time.Time       `json:"started,omitzero"`
+	Updated   time.Time       `json:"updated"`
+	Finished  time.Time       `json:"finished,omitzero"`
+	NotBefore time.Time       `json:"not_before,omitzero" doc:"When a waiting job is tried again."`
+	Result    json.RawMessage `json:"result,omitempty" doc:"What came of it; its form depends on the kind."`
+}
+
+func jobOf(j jobs.Job) Job {
+	return Job{
+		ID: j.ID, Kind: j.Kind, State: j.State, Done: j.Done, Total: j.Total, Unit: j.Unit, Message: j.Message, Error: j.Error,
+		Attempts: j.Attempts, Created: j.Created, Started: j.Started, Updated: j.Updated, Finished: j.Finished,
+		NotBefore: j.NotBefore, Result: j.Result,
+	}
+}
+
+// Profile is a matching profile: its name, its digest and what it consists of.
+type Profile struct {
+	Name        string          `json:"name" example:"soundex/1"`
+	ID          string          `json:"id" doc:"sha256: and the hex SHA-256 of the document's canonical form."`
+	Description string          `json:"description,omitempty"`
+	Keys        []string        `json:"keys" nullable:"false" doc:"Names of its match keys."`
+	Document    json.RawMessage `json:"document,omitempty" doc:"The whole profile."`
+}
+
+func profileOf(p *contacts.Profile, whole bool) Profile {
+	out := Profile{Name: p.Name(), ID: p.ID(), Description: p.Description(), Keys: make([]string, p.NumKeys())}
+	for i := range out.Keys {
+		out.Keys[i] = p.KeyName(i)
+	}
+	if whole {
+		out.Document = p.JSON()
+	}
+	return out
+}

@@ -1,0 +1,231 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"ihyid/exchange"
+	"ihyid/store/jobs"
+)
+
+// Status is what a node says of itself to its own people.
+type Status struct {
+	DID          string                `json:"did"`
+	Organisation exchange.Organisation `json:"organisation"`
+	Version      string                `json:"version"`
+	Started      time.Time             `json:"started"`
+	Contacts     uint64                `json:"contacts"`
+	Peers        map[string]int        `json:"peers" doc:"How many peers are in each state."`
+	Exchanges    int                   `json:"exchanges"`
+	Jobs         int                   `json:"jobs" doc:"Jobs that have not ended."`
+	DocumentPath string                `json:"document_path,omitempty" doc:"Where the DID document is served."`
+}
+
+func (s *Server) operateStatus(h huma.API) {
+	operate(h, get("status", "/status", "Node", "Say who the node is and what it holds"),
+		func(ctx context.Context, _ *empty) (*body[Status], error) { return asBody(s.status(ctx)) })
+	op := get("did-document", "/did-document", "Node", "Show the node's DID document")
+	op.Responses = asItIs("The document.")
+	operate(h, op, func(context.Context, *empty) (*exact, error) {
+		return &exact{"application/json", s.node.DocumentJSON()}, nil
+	})
+}
+
+func (s *Server) status(ctx context.Context) (Status, error) {
+	st := Status{
+		DID: s.node.DID(), Organisation: s.node.Organisation(), Version: s.version, Started: s.started.UTC(),
+		DocumentPath: s.node.DocumentPath(), Peers: map[string]int{},
+	}
+	var err error
+	if st.Contacts, err = s.register.Count(ctx); err != nil {
+		return st, err
+	}
+	peers, err := s.node.Peers(ctx)
+	if err != nil {
+		return st, err
+	}
+	for _, p := range peers {
+		st.Peers[string(p.State)]++
+	}
+	exchanges, err := s.node.Exchanges(ctx)
+	if err != nil {
+		return st, err
+	}
+	st.Exchanges = len(exchanges)
+	list, err := s.jobs.List(ctx, jobs.Filter{States: []jobs.State{jobs.Queued, jobs.Running, jobs.Waiting}})
+	st.Jobs = len(list)
+	return st, err
+}
+
+type addPeerInput struct {
+	Body struct {
+		DID    string `json:"did" minLength:"7" maxLength:"2048" doc:"The peer's DID." example:"did:web:relief.example.org"`
+		Expect struct {
+			Name               string `json:"name,omitempty" maxLength:"200" doc:"Left out: any."`
+			RegistrationNumber string `json:"registration_number,omitempty" maxLength:"200" doc:"Left out: any."`
+			Country            string `json:"country,omitempty" maxLength:"2" doc:"ISO 3166-1 alpha-2. Left out: any."`
+		} `json:"expect,omitempty" doc:"What the peer's organisation credential must say."`
+	}
+}
+
+type reasonInput struct {
+	byDID
+	Body struct {
+		Reason string `json:"reason,omitempty" maxLength:"500" doc:"Why, for the record."`
+	}
+}
+
+func (s *Server) operatePeers(h huma.API) {
+	const tag = "Peers"
+	operate(h, get("peers-list", "/peers", tag, "List the other nodes that this one knows"),
+		func(ctx context.Context, _ *empty) (*body[List[exchange.Peer]], error) {
+			peers, err := s.node.Peers(ctx)
+			return asList(peers, "", err)
+		})
+	op := post("peers-add", "/peers", tag, "Register with another node")
+	op.Description = "Resolves the DID, fetches the organisation credential, holds it against expect, and asks the other side to approve."
+	op.DefaultStatus = http.StatusCreated
+	operate(h, op, func(ctx context.Context, in *addPeerInput) (*body[exchange.Peer], error) {
+		e := in.Body.Expect
+		return asBody(s.node.AddPeer(ctx, in.Body.DID, exchange.Organisation{Name: e.Name, RegistrationNumber: e.RegistrationNumber, Country: e.Country}))
+	})
+	operate(h, get("peers-show", "/peers/{did}", tag, "Show a peer"),
+		func(ctx context.Context, in *byDID) (*body[exchange.Peer], error) {
+			return asBody(s.node.Peer(ctx, in.DID))
+		})
+	operate(h, post("peers-approve", "/peers/{did}/approve", tag, "Approve a peer that asked to be registered"),
+		func(ctx context.Context, in *byDID) (*body[exchange.Peer], error) {
+			return asBody(s.node.ApprovePeer(ctx, in.DID))
+		})
+	operate(h, post("peers-refuse", "/peers/{did}/refuse", tag, "Refuse a peer that asked to be registered"),
+		func(ctx context.Context, in *reasonInput) (*body[exchange.Peer], error) {
+			return asBody(s.node.RefusePeer(ctx, in.DID, in.Body.Reason))
+		})
+	operate(h, post("peers-suspend", "/peers/{did}/suspend", tag, "Accept nothing more from a peer for now"),
+		func(ctx context.Context, in *reasonInput) (*body[exchange.Peer], error) {
+			return asBody(s.node.SuspendPeer(ctx, in.DID, in.Body.Reason))
+		})
+	operate(h, post("peers-resume", "/peers/{did}/resume", tag, "End a suspension"),
+		func(ctx context.Context, in *byDID) (*body[exchange.Peer], error) {
+			return asBody(s.node.ResumePeer(ctx, in.DID))
+		})
+}
+
+type startExchangeInput struct {
+	Body struct {
+		Peer     string `json:"peer" minLength:"7" maxLength:"2048" doc:"DID of the other node."`
+		Profile  string `json:"profile" minLength:"1" maxLength:"100" doc:"The matching profile." example:"soundex/1"`
+		Protocol string `json:"protocol" minLength:"1" maxLength:"40" doc:"The protocol." example:"noise"`
+		Purpose  string `json:"purpose" minLength:"1" maxLength:"200" doc:"Why; it stands in the receipt."`
+	}
+}
+
+func (s *Server) operateExchanges(h huma.API) {
+	const tag = "Exchanges"
+	op := post("exchanges-start", "/exchanges", tag, "Find the contacts in common with a peer")
+	op.DefaultStatus = http.StatusAccepted
+	operate(h, op, func(ctx context.Context, in *startExchangeInput) (*body[exchange.Exchange], error) {
+		b := in.Body
+		return asBody(s.node.StartExchange(ctx, exchange.Request{Peer: b.Peer, Profile: b.Profile, Protocol: b.Protocol, Purpose: b.Purpose}))
+	})
+	operate(h, get("exchanges-list", "/exchanges", tag, "List exchanges, the newest first"),
+		func(ctx context.Context, _ *empty) (*body[List[exchange.Exchange]], error) {
+			list, err := s.node.Exchanges(ctx)
+			return asList(list, "", err)
+		})
+	operate(h, get("exchanges-show", "/exchanges/{id}", tag, "Show an exchange"),
+		func(ctx context.Context, in *byID) (*body[exchange.Exchange], error) {
+			return asBody(s.node.Exchange(ctx, in.ID))
+		})
+	operate(h, get("exchanges-matches", "/exchanges/{id}/matches", tag, "List the own contacts that the peer knows too"),
+		func(ctx context.Context, in *byID) (*body[List[exchange.Match]], error) {
+			list, err := s.node.Matches(ctx, in.ID)
+			return asList(list, "", err)
+		})
+	op = get("exchanges-matches-export", "/exchanges/{id}/matches/export", tag, "Export the matches with the own contacts as CSV")
+	op.Responses = streamed("text/csv", "One row for each own contact that matches.")
+	operate(h, op, func(ctx context.Context, in *byID) (*huma.StreamResponse, error) {
+		matches, err := s.node.Matches(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return s.download("text/csv; charset=utf-8", "matches.csv", matchesCSV(s.register, matches)), nil
+	})
+	operate(h, get("exchanges-presentations", "/exchanges/{id}/presentations", tag, "Show the signed presentations of an exchange, by step"),
+		func(ctx context.Context, in *byID) (*body[map[string]json.RawMessage], error) {
+			return asBody(s.node.Presentations(ctx, in.ID))
+		})
+
+	const receipts = "Receipts"
+	operate(h, get("receipts-list", "/receipts", receipts, "List match receipts"),
+		func(ctx context.Context, _ *empty) (*body[List[exchange.ReceiptInfo]], error) {
+			list, err := s.node.Receipts(ctx)
+			return asList(list, "", err)
+		})
+	op = get("receipts-show", "/receipts/{id}", receipts, "Give a receipt as an auditor gets it")
+	op.Responses = asItIs("The receipt.")
+	operate(h, op, func(ctx context.Context, in *byID) (*exact, error) {
+		file, err := s.node.Receipt(ctx, in.ID)
+		return &exact{"application/json", file}, err
+	})
+}
+
+type jobsInput struct {
+	After string `query:"after" maxLength:"20" doc:"Id of the last job seen."`
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+func asJob(j jobs.Job, err error) (*body[Job], error) { return asBody(jobOf(j), err) }
+
+func (s *Server) operateJobs(h huma.API) {
+	const tag = "Jobs"
+	operate(h, get("jobs-list", "/jobs", tag, "List jobs, the newest first"),
+		func(ctx context.Context, in *jobsInput) (*body[List[Job]], error) {
+			list, err := s.jobs.List(ctx, jobs.Filter{Before: in.After, Limit: in.Limit})
+			next := ""
+			if len(list) == in.Limit {
+				next = list[len(list)-1].ID
+			}
+			out := make([]Job, len(list))
+			for i, j := range list {
+				out[i] = jobOf(j)
+			}
+			return asList(out, next, err)
+		})
+	operate(h, get("jobs-show", "/jobs/{id}", tag, "Show a job"),
+		func(ctx context.Context, in *byID) (*body[Job], error) { return asJob(s.jobs.Get(ctx, in.ID)) })
+	op := get("jobs-events", "/jobs/{id}/events", tag, "Follow a job (server-sent events)")
+	op.Description = "An event named job whenever it has changed, its data the job as JSON. The stream ends after the last."
+	op.Responses = streamed("text/event-stream", "Events named job.")
+	operate(h, op, func(ctx context.Context, in *byID) (*huma.StreamResponse, error) { return s.watch(ctx, in.ID) })
+	operate(h, post("jobs-cancel", "/jobs/{id}/cancel", tag, "Cancel a job"),
+		func(ctx context.Context, in *byID) (*body[Job], error) { return asJob(s.jobs.Cancel(ctx, in.ID)) })
+}
+
+func (s *Server) operateProfiles(h huma.API) {
+	const tag = "Profiles"
+	operate(h, get("profiles-list", "/profiles", tag, "List the matching profiles that this node knows"),
+		func(context.Context, *empty) (*body[List[Profile]], error) {
+			list := make([]Profile, 0, len(s.profiles))
+			for _, name := range slices.Sorted(maps.Keys(s.profiles)) {
+				list = append(list, profileOf(s.profiles[name], false))
+			}
+			return asList(list, "", nil)
+		})
+	operate(h, get("profiles-show", "/profiles/{profile}", tag, "Show a matching profile"),
+		func(_ context.Context, in *struct {
+			Profile string `path:"profile" doc:"Its name; the slash may stand as it is." example:"soundex/1"`
+		}) (*body[Profile], error) {
+			p, ok := s.profiles[in.Profile]
+			if !ok {
+				return nil, newProblem(exchange.CodeUnknownProfile, "there is no matching profile of that name; GET /profiles lists them")
+			}
+			return &body[Profile]{profileOf(p, true)}, nil
+		})
+}

@@ -1,0 +1,219 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/mux"
+	"golang.org/x/sync/errgroup"
+
+	"ihyid/contacts"
+)
+
+// Options is what a Server is made of. Node, Register and Jobs are needed.
+type Options struct {
+	Node     Node
+	Register Register
+	Jobs     Jobs
+	Profiles map[string]*contacts.Profile // by name
+
+	Version string // of the program, for /status and /openapi.json
+	// TokenDigest is the SHA-256 of a token. Whoever holds the token may use the local API on the
+	// public side. nil: nobody may.
+	TokenDigest []byte
+	Limits      Limits
+	Logger      *slog.Logger     // nil: silent
+	Clock       func() time.Time // nil: time.Now
+}
+
+// Server answers HTTP for one node. Make it with New.
+type Server struct {
+	node     Node
+	register Register
+	jobs     Jobs
+	profiles map[string]*contacts.Profile
+
+	version string
+	token   []byte
+	limits  Limits
+	logger  *slog.Logger
+	now     func() time.Time
+	started time.Time
+
+	chunks   places
+	imports  places
+	watchers places
+
+	stop     chan struct{} // closed when the node begins to stop
+	stopOnce sync.Once
+
+	public http.Handler
+	local  http.Handler
+}
+
+// New makes a server of o. It starts nothing.
+func New(o Options) (*Server, error) {
+	if o.Node == nil || o.Register == nil || o.Jobs == nil {
+		return nil, errors.New("api: Node, Register and Jobs are all needed")
+	}
+	if o.TokenDigest != nil && len(o.TokenDigest) != sha256.Size {
+		return nil, fmt.Errorf("api: TokenDigest must have %d bytes", sha256.Size)
+	}
+	s := &Server{
+		node: o.Node, register: o.Register, jobs: o.Jobs, profiles: o.Profiles,
+		version: o.Version, token: o.TokenDigest, limits: o.Limits.withDefaults(), logger: o.Logger, now: o.Clock,
+		stop: make(chan struct{}),
+	}
+	if s.version == "" {
+		s.version = "unknown"
+	}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.started = s.now()
+	s.chunks, s.imports, s.watchers = newPlaces(s.limits.Chunks), newPlaces(s.limits.Imports), newPlaces(s.limits.Watchers)
+
+	public := newRouter()
+	s.routePublic(public)
+	local := newRouter()
+	if err := s.routeLocal(local); err != nil {
+		return nil, err
+	}
+	s.local = s.frame("local", local, newPlaces(s.limits.LocalRequests), 0)
+	s.public = s.frame("public", public, newPlaces(s.limits.PublicRequests), s.limits.BodyRate)
+	if s.token != nil {
+		s.public = s.withToken(public, s.public)
+	}
+	return s, nil
+}
+
+// Public is the handler for other nodes: the DID document, /healthz, /node.
+func (s *Server) Public() http.Handler { return s.public }
+
+// Local is the handler for the node's own people. It asks nobody who they are: whoever can reach it
+// may do everything.
+func (s *Server) Local() http.Handler { return s.local }
+
+// withToken serves the local API to holders of the token, at every path that public does not serve.
+func (s *Server) withToken(routes *mux.Router, public http.Handler) http.Handler {
+	nothing := newRouter()
+	nothing.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fail(w, r, newProblem(codeUnauthorized, "send the API token of this node as an Authorization header: Bearer and the token"))
+	})
+	denied := s.frame("public", nothing, newPlaces(s.limits.PublicRequests), s.limits.BodyRate)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var match mux.RouteMatch
+		if routes.Match(r, &match) && match.MatchErr == nil || match.MatchErr == mux.ErrMethodMismatch {
+			public.ServeHTTP(w, r)
+			return
+		}
+		token, err := bearer(r)
+		digest := sha256.Sum256([]byte(token))
+		if err != nil || subtle.ConstantTimeCompare(digest[:], s.token) != 1 {
+			denied.ServeHTTP(w, r)
+			return
+		}
+		s.local.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) isStopping() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// Listeners is what a Server serves on; either may be nil.
+type Listeners struct {
+	Public *PublicListener
+	Local  net.Listener
+}
+
+// Serve answers requests until ctx ends, then lets those under way finish, for at most Limits.Drain,
+// and closes the listeners. A Server serves once. It returns nil after a stop that ctx asked for.
+func (s *Server) Serve(ctx context.Context, l Listeners) error {
+	// Requests outlive ctx by the drain; base ends what is still there after it.
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var servers []*http.Server
+	group, stopped := errgroup.WithContext(ctx)
+	start := func(h http.Handler, ln net.Listener, p *PublicListener) {
+		srv := s.httpServer(base, h)
+		if p != nil {
+			srv.TLSConfig = p.tls
+		}
+		servers = append(servers, srv)
+		group.Go(func() error {
+			if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serving on %v: %w", ln.Addr(), err)
+			}
+			return nil
+		})
+	}
+	if l.Public != nil {
+		start(s.public, l.Public.listener(s.limits.Connections), l.Public)
+	}
+	if l.Local != nil {
+		start(s.local, limit(l.Local, max(s.limits.Connections/4, 16)), nil)
+	}
+	group.Go(func() error {
+		<-stopped.Done()
+		s.stopOnce.Do(func() { close(s.stop) })
+		drain, done := context.WithTimeout(base, s.limits.Drain)
+		defer done()
+		var closing errgroup.Group
+		for _, srv := range servers {
+			closing.Go(func() error {
+				if err := srv.Shutdown(drain); err != nil {
+					cancel()
+					_ = srv.Close()
+				}
+				return nil
+			})
+		}
+		return closing.Wait()
+	})
+	return group.Wait()
+}
+
+// httpServer has no read and write time-outs of its own: frame gives every body its deadlines, which
+// a fixed one would cut short.
+func (s *Server) httpServer(base context.Context, h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: s.limits.Header,
+		IdleTimeout:       s.limits.Idle,
+		MaxHeaderBytes:    16 << 10,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          64,
+			MaxReceiveBufferPerConnection: 4 << 20,
+			MaxReceiveBufferPerStream:     1 << 20,
+			SendPingTimeout:               s.limits.Idle,
+		},
+		BaseContext: func(net.Listener) context.Context { return base },
+		ErrorLog:    slog.NewLogLogger(quietHandler{s.logger.Handler()}, slog.LevelDebug),
+	}
+}
+
+// quietHandler keeps addresses out of the log: net/http's own lines (failed handshakes, mostly) name
+// the caller's.
+type quietHandler struct{ slog.Handler }
+
+func (h quietHandler) Handle(ctx context.Context, r slog.Record) error {
+	quiet := slog.NewRecord(r.Time, r.Level, "a connection ended before a request of it was understood", r.PC)
+	return h.Handler.Handle(ctx, quiet)
+}

@@ -1,0 +1,443 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ihyid/api"
+	"ihyid/api/client"
+	"ihyid/exchange/register"
+	"ihyid/store/jobs"
+)
+
+func (a *app) contactsCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "contacts", Short: "The people whom your organisation serves"}
+	cmd.AddCommand(a.contactsImport(), a.contactsList(), a.contactsShow(), a.contactsDuplicates(), a.contactsExport())
+	return cmd
+}
+
+// shownRows is how many rows of a report the terminal gets.
+const shownRows = 20
+
+func (a *app) contactsImport() *cobra.Command {
+	var report, comma, dates string
+	var strict, noWait bool
+	cmd := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Import a contact list (CSV)",
+		Long: `Import a contact list: CSV with a header, columns in any order, in UTF-8, separated
+by comma, semicolon or tab. FILE may be - for standard input.
+
+Known columns: first_name, last_name, mother_first_name, father_first_name,
+date_of_birth, sex, phone, national_id, household_id, location, external_id.
+Dates are YYYY-MM-DD, or what spreadsheets write where that can be read in one way
+only; with --date-order dmy or mdy others are read too.
+
+Every row is answered: created, a duplicate of which contact, or rejected with its
+line, column and reason. One bad row never stops the others. The import is a job of
+the node: it goes on if this command is interrupted, and after a restart.
+
+The status is 0 when the import ran, whatever became of the rows; with --strict it
+is 1 when a row was rejected.`,
+		Example: `  ihyid contacts import people.csv
+  ihyid contacts import people.csv --report report.csv
+  zcat people.csv.gz | ihyid contacts import -`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(func(c *client.Client) error {
+				return a.importContacts(cmd.Context(), c, args[0], importOptions{
+					report: report, strict: strict, noWait: noWait,
+					reading: register.ImportOptions{Comma: comma, DateOrder: dates},
+				})
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&report, "report", "", "write every row that was not plainly created to this CSV `file`")
+	f.BoolVar(&strict, "strict", false, "exit with status 1 if a row was rejected")
+	f.BoolVar(&noWait, "no-wait", false, "do not wait for the end; ihyid jobs show ID tells how far it is")
+	f.StringVar(&comma, "comma", "", "what separates columns: a `character`, or tab (default: found from the header)")
+	f.StringVar(&dates, "date-order", "", "how dates such as 03/04/1990 are read: `dmy|mdy` (default: they are rejected)")
+	return cmd
+}
+
+type importOptions struct {
+	report         string
+	strict, noWait bool
+	reading        register.ImportOptions
+}
+
+func (a *app) importContacts(ctx context.Context, c *client.Client, name string, o importOptions) error {
+	if o.noWait && (o.report != "" || o.strict) {
+		return usagef("--no-wait gives no report: leave out --report and --strict")
+	}
+	list, size := a.in, int64(0)
+	if name == "-" {
+		name = "standard input"
+	} else {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		if info.IsDir() {
+			return fmt.Errorf("%s is a directory: give a CSV file", name)
+		}
+		list, size = f, info.Size()
+	}
+	bars := a.progress(ctx)
+	defer bars.stop()
+	job, err := c.ImportContacts(ctx, bars.upload("uploading", list, size), o.reading)
+	if err != nil {
+		return fmt.Errorf("%s was not imported: %w", name, err)
+	}
+	if o.noWait {
+		bars.stop()
+		if a.json {
+			return a.printJSON(job)
+		}
+		fmt.Fprintln(a.out, job.ID)
+		a.say("The import goes on as job %s: ihyid jobs show %s", job.ID, job.ID)
+		return nil
+	}
+	id := job.ID
+	job, err = c.WatchJob(ctx, id, bars.job("importing"))
+	bars.stop()
+	if err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("interrupted; the import goes on in the node as job %s: see ihyid jobs show %s, or stop it with ihyid jobs cancel %s", id, id, id)
+		}
+		return err
+	}
+	if job.State != jobs.Done {
+		return jobFailed("the import of "+name, job)
+	}
+	var result register.ImportResult
+	if err := json.Unmarshal(job.Result, &result); err != nil {
+		return fmt.Errorf("job %s is done, but its result cannot be understood: %w", id, err)
+	}
+	shown, total, err := a.importReport(ctx, c, id, o.report)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		err = a.printJSON(struct {
+			Job string `json:"job"`
+			register.ImportResult
+			Report      []register.Outcome `json:"report"`
+			ReportTotal int                `json:"report_total"`
+		}{id, result, shown, total})
+	} else {
+		err = a.showImport(name, result, shown, total, o.report)
+	}
+	if err == nil && o.strict && result.Rejected > 0 {
+		return errNo
+	}
+	return err
+}
+
+// jobFailed is the error of a job that did not come to its end.
+func jobFailed(what string, job api.Job) error {
+	switch {
+	case job.State == jobs.Cancelled:
+		return fmt.Errorf("%s was cancelled (job %s)", what, job.ID)
+	case job.Error != "":
+		return fmt.Errorf("%s failed: %s (job %s)", what, job.Error, job.ID)
+	}
+	return fmt.Errorf("%s failed (job %s)", what, job.ID)
+}
+
+// importReport reads an import's report: the first rows are given back, all are written to the file.
+func (a *app) importReport(ctx context.Context, c *client.Client, job, path string) (shown []register.Outcome, total int, err error) {
+	shown = []register.Outcome{}
+	var out *csv.Writer
+	if path != "" {
+		f, err := createFile(path)
+		if err != nil {
+			return nil, 0, err
+		}
+		defer func() {
+			out.Flush()
+			err = errors.Join(err, out.Error(), f.Close())
+		}()
+		out = csv.NewWriter(f)
+		if err := out.Write([]string{"line", "outcome", "contact", "possible_duplicates", "column", "field", "reason"}); err != nil {
+			return nil, 0, err
+		}
+	}
+	rejected := 0
+	for row, err := range c.ImportReport(ctx, job) {
+		if err != nil {
+			return nil, 0, err
+		}
+		total++
+		// Rejected rows are what a person has to act on: they come first.
+		if row.Outcome == register.Rejected {
+			if rejected < shownRows {
+				shown = slices.Insert(shown, rejected, row)
+				shown = shown[:min(len(shown), shownRows)]
+			}
+			rejected++
+		} else if len(shown) < shownRows {
+			shown = append(shown, row)
+		}
+		if out != nil {
+			if err := out.Write([]string{
+				strconv.Itoa(row.Line), row.Outcome, number(row.Contact), numbers(row.PossibleDuplicates),
+				number(uint64(row.Column)), row.Field, row.Reason,
+			}); err != nil {
+				return nil, 0, err
+			}
+		}
+	}
+	return shown, total, nil
+}
+
+func number(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(n, 10)
+}
+
+func numbers(list []uint64) string {
+	texts := make([]string, len(list))
+	for i, n := range list {
+		texts[i] = number(n)
+	}
+	return strings.Join(texts, " ")
+}
+
+func (a *app) showImport(name string, r register.ImportResult, shown []register.Outcome, total int, report string) error {
+	out := bufio.NewWriter(a.out)
+	fmt.Fprintf(out, "Imported %s: %s\n", clean(name), plural(r.Rows, "row", "rows"))
+	for _, line := range []struct {
+		n    uint64
+		what string
+	}{
+		{r.Created, "created"}, {r.Duplicates, "duplicates of contacts that are here already"},
+		{r.PossibleDuplicates, "created, and possibly duplicates: ihyid contacts duplicates shows them"}, {r.Rejected, "REJECTED"},
+	} {
+		if line.n > 0 || line.what == "created" {
+			fmt.Fprintf(out, "%10d %s\n", line.n, line.what)
+		}
+	}
+	for _, row := range shown {
+		fmt.Fprintf(out, "line %d: %s\n", row.Line, clean(describe(row)))
+	}
+	switch {
+	case report != "":
+		fmt.Fprintf(out, "%s written to %s\n", plural(total, "row", "rows"), report)
+	case total > len(shown):
+		fmt.Fprintf(out, "... and %d more; --report FILE writes them all\n", total-len(shown))
+	}
+	return out.Flush()
+}
+
+// describe says in words what became of a row.
+func describe(row register.Outcome) string {
+	switch row.Outcome {
+	case register.Rejected:
+		place := ""
+		if row.Column > 0 {
+			place = fmt.Sprintf(" column %d", row.Column)
+		}
+		if row.Field != "" {
+			place += " (" + row.Field + ")"
+		}
+		return "rejected," + strings.TrimPrefix(place+": ", " ,") + row.Reason
+	case register.Duplicate:
+		return fmt.Sprintf("duplicate of contact %d", row.Contact)
+	}
+	text := fmt.Sprintf("%s as contact %d", row.Outcome, row.Contact)
+	if len(row.PossibleDuplicates) > 0 {
+		text += ", possibly a duplicate of " + numbers(row.PossibleDuplicates)
+	}
+	return text
+}
+
+func (a *app) contactsList() *cobra.Command {
+	var after uint64
+	var limit int
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List contacts by number",
+		Example: "  ihyid contacts list --limit 20\n  ihyid contacts list --after 120",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 1 {
+				return usagef("--limit must be at least 1")
+			}
+			return a.with(func(c *client.Client) error {
+				list := []register.Stored{}
+				for contact, err := range c.Contacts(cmd.Context(), after) {
+					if err != nil {
+						return err
+					}
+					if list = append(list, contact); len(list) == limit {
+						break
+					}
+				}
+				if a.json {
+					return a.printJSON(itemsOf(list))
+				}
+				if len(list) == 0 {
+					if after > 0 {
+						a.say("No contact has a number above %d.", after)
+					} else {
+						a.say("No contacts yet. Import a list: ihyid contacts import FILE.csv")
+					}
+					return nil
+				}
+				t := newTable(a.out, "CONTACT", "FIRST NAME", "LAST NAME", "MOTHER", "FATHER", "BORN", "EXTERNAL ID", "PHONETIC ID")
+				for _, c := range list {
+					t.row(c.ID, c.FirstName, c.LastName, c.MotherFirstName, c.FatherFirstName, c.DateOfBirth, c.ExternalID, c.PhoneticID)
+				}
+				if err := t.flush(); err != nil {
+					return err
+				}
+				if len(list) == limit {
+					a.say("There may be more: --after %d", list[len(list)-1].ID)
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().Uint64Var(&after, "after", 0, "begin after the contact of this `number`")
+	cmd.Flags().IntVar(&limit, "limit", 100, "show at most this many")
+	return cmd
+}
+
+func (a *app) contactsShow() *cobra.Command {
+	return &cobra.Command{
+		Use:     "show NUMBER",
+		Short:   "Show a contact",
+		Example: "  ihyid contacts show 17",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := strconv.ParseUint(args[0], 10, 64)
+			if err != nil {
+				return usagef("%q is no number of a contact; ihyid contacts list shows them", args[0])
+			}
+			return a.with(func(c *client.Client) error {
+				contact, err := c.Contact(cmd.Context(), n)
+				if err != nil {
+					return fmt.Errorf("contact %d cannot be shown: %w", n, err)
+				}
+				if a.json {
+					return a.printJSON(contact)
+				}
+				return a.facts("contact", contact.ID, "first name", contact.FirstName, "last name", contact.LastName,
+					"mother's first name", contact.MotherFirstName, "father's first name", contact.FatherFirstName,
+					"date of birth", contact.DateOfBirth, "sex", contact.Sex, "phone", contact.Phone,
+					"national id", contact.NationalID, "household", contact.HouseholdID, "location", contact.Location,
+					"external id", contact.ExternalID, "phonetic id", contact.PhoneticID,
+					"created", when(contact.Created), "updated", when(contact.Updated))
+			})
+		},
+	}
+}
+
+func (a *app) contactsDuplicates() *cobra.Command {
+	return &cobra.Command{
+		Use:   "duplicates",
+		Short: "List pairs of contacts that may be one person",
+		Long: `List pairs of contacts that may be one person, with the match keys that agreed. They
+are for a person to decide: nothing is merged or dropped by itself.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(func(c *client.Client) error {
+				pairs := []register.DuplicatePair{}
+				for p, err := range c.Duplicates(cmd.Context()) {
+					if err != nil {
+						return err
+					}
+					pairs = append(pairs, p)
+				}
+				if a.json {
+					return a.printJSON(itemsOf(pairs))
+				}
+				if len(pairs) == 0 {
+					a.say("No two contacts look like one person.")
+					return nil
+				}
+				t := newTable(a.out, "TIER", "KEYS", "CONTACT", "NAME", "BORN", "CONTACT", "NAME", "BORN")
+				for _, p := range pairs {
+					t.row(p.Tier, strings.Join(p.Keys, " "), p.A.ID, fullName(p.A), p.A.DateOfBirth, p.B.ID, fullName(p.B), p.B.DateOfBirth)
+				}
+				return t.flush()
+			})
+		},
+	}
+}
+
+func fullName(c register.Stored) string { return strings.TrimSpace(c.FirstName + " " + c.LastName) }
+
+func (a *app) contactsExport() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Export all contacts as CSV",
+		Long: `Export all contacts as CSV, to standard output or to --out FILE. The file holds
+personal data in the clear: keep it as you keep the lists it came from.`,
+		Example: "  ihyid contacts export --out people.csv",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(func(c *client.Client) error {
+				if a.json {
+					list := []register.Stored{}
+					for contact, err := range c.Contacts(cmd.Context(), 0) {
+						if err != nil {
+							return err
+						}
+						list = append(list, contact)
+					}
+					return a.toFile(path, func(w io.Writer) error { return json.NewEncoder(w).Encode(itemsOf(list)) })
+				}
+				return a.toFile(path, func(w io.Writer) error { return c.ExportContacts(cmd.Context(), w) })
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&path, "out", "o", "", "write to this `file` (made anew, for you alone to read)")
+	return cmd
+}
+
+// createFile makes a file that only its owner may read; one that is there already is never written
+// over.
+func createFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("%s is there already: give another name, or remove it first", path)
+	}
+	return f, err
+}
+
+// toFile has write write to a new file, which is removed again if that fails, or to standard output
+// if path is "" or "-".
+func (a *app) toFile(path string, write func(io.Writer) error) error {
+	if path == "" || path == "-" {
+		return write(a.out)
+	}
+	f, err := createFile(path)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(f), f.Close()); err != nil {
+		_ = os.Remove(path)
+		return err
+	}
+	a.say("Written to %s", path)
+	return nil
+}

@@ -1,0 +1,349 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
+
+	"ihyid/api"
+	"ihyid/exchange"
+)
+
+func (a *app) initCommand() *cobra.Command {
+	var o initOptions
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make a new node: its keys, its DID, its organisation credential, its store",
+		Long: `Make a new node in the data directory: its keys, its DID, its organisation credential
+and its encrypted store. A node that is there already is never touched.
+
+--did web names the node after a host under which other nodes reach it by HTTPS;
+--did key needs no host, and suits tests and nodes without a network.
+
+Without --passphrase-file or --key-file, the key that protects the others is made and
+put beside them: whoever has the directory has the keys.`,
+		Example: `  ihyid init --data node --did web --host relief.example.org --org-name "Relief" --org-number 4711 --org-country JO
+  ihyid init --data test --did key --org-name "Test" --org-number 1 --org-country LB`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.cfg.Server != "" {
+				return usagef("init makes a node on this machine: --server makes no sense here")
+			}
+			switch {
+			case o.Method == "web" && o.Host == "":
+				return usagef("--did web needs --host HOST[:PORT], the name under which other nodes reach this one")
+			case o.Method == "key" && (o.Host != "" || o.Path != ""):
+				return usagef("--did key has no host: leave out --host and --path, or give --did web")
+			case o.Method != "web" && o.Method != "key":
+				return usagef("--did must be web or key")
+			}
+			o.Data, o.Secret = a.cfg.Data, a.secret()
+			made, err := createNode(cmd.Context(), o)
+			if err != nil {
+				return fmt.Errorf("no node was made in %s: %w", o.Data, err)
+			}
+			if a.json {
+				return a.printJSON(made)
+			}
+			if err := a.facts("made", made.Data, "did", made.DID, "organisation", o.Organisation.Name, "document", made.DocumentURL); err != nil {
+				return err
+			}
+			if o.Method == "web" {
+				a.say("Start it: ihyid serve --data %s --listen :PORT --tls-cert FILE --tls-key FILE", made.Data)
+			} else {
+				a.say("Start it: ihyid serve --data %s --local-only", made.Data)
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Method, "did", "web", "what names the node: `web|key`")
+	f.StringVar(&o.Host, "host", "", "for --did web: `HOST[:PORT]` under which other nodes reach this one")
+	f.StringVar(&o.Path, "path", "", "for --did web: a `path` below the host, such as aid/north")
+	f.StringVar(&o.Organisation.Name, "org-name", "", "the organisation's `name`")
+	f.StringVar(&o.Organisation.RegistrationNumber, "org-number", "", "its registration `number`")
+	f.StringVar(&o.Organisation.Country, "org-country", "", "its `country`, two capital letters (ISO 3166-1)")
+	f.StringVar(&o.Curve, "curve", "P-256", "curve of the signing keys: `P-256|P-384`")
+	secretFlags(f)
+	for _, name := range []string{"org-name", "org-number", "org-country"} {
+		_ = cmd.MarkFlagRequired(name)
+	}
+	return cmd
+}
+
+func secretFlags(f *pflag.FlagSet) {
+	f.String("passphrase-file", "", "`file` with the passphrase that protects the keys (env IHYID_PASSPHRASE_FILE)")
+	f.String("key-file", "", "`file` with the key that protects the keys (env IHYID_KEY_FILE; init makes it if it is not there)")
+}
+
+// secret is what protects the key store, as the settings say.
+func (a *app) secret() secretOptions {
+	return secretOptions{PassphraseFile: a.cfg.k.String("passphrase_file"), KeyFile: a.cfg.k.String("key_file")}
+}
+
+type secretOptions struct{ PassphraseFile, KeyFile string }
+
+// networkFlags are of commands that ask other hosts.
+func networkFlags(f *pflag.FlagSet) {
+	f.StringSlice("allow-private", nil, "private `networks` that may be reached, such as 10.0.0.0/8 (env IHYID_ALLOW_PRIVATE)")
+	f.String("ca-file", "", "`file` with certificates (PEM) to trust beside the system's (env IHYID_CA_FILE)")
+}
+
+// networkOptions say what may be reached, and who is trusted.
+type networkOptions struct {
+	Private []netip.Prefix
+	Roots   []*x509.Certificate
+}
+
+func (a *app) network() (networkOptions, error) {
+	var o networkOptions
+	private, ca := a.cfg.k.Strings("allow_private"), a.cfg.k.String("ca_file")
+	for _, text := range private {
+		p, err := netip.ParsePrefix(strings.TrimSpace(text))
+		if err != nil {
+			return o, usagef("%q is no network such as 10.0.0.0/8 (--allow-private)", text)
+		}
+		if p != p.Masked() {
+			return o, usagef("%s is no network: did you mean %s? (--allow-private)", p, p.Masked())
+		}
+		o.Private = append(o.Private, p)
+	}
+	if ca == "" {
+		return o, nil
+	}
+	text, err := readFile(ca, 1<<20)
+	if err != nil {
+		return o, err
+	}
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return o, fmt.Errorf("%s holds a certificate that cannot be read: %w", ca, err)
+		}
+		o.Roots = append(o.Roots, cert)
+	}
+	if len(o.Roots) == 0 {
+		return o, fmt.Errorf("%s holds no certificate in PEM form", ca)
+	}
+	return o, nil
+}
+
+func (a *app) serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the node",
+		Long: `Run the node until it is told to stop (SIGINT, SIGTERM); it then finishes what is under
+way. Other nodes reach it over HTTPS at --listen: TLS 1.3, with the certificate and key
+given, which are read again when they change. Its own people reach it through a socket
+in the data directory, which the user that runs the node alone may use.
+
+All settings may stand in the file config.json of the data directory, under the flags'
+names with '_' for '-', or in the environment as IHYID_NAME.`,
+		Example: `  ihyid serve --data node --listen :443 --tls-cert cert.pem --tls-key key.pem
+  ihyid serve --data node --listen 127.0.0.1:8080 --insecure-http-on-loopback   # behind a proxy that ends TLS
+  ihyid serve --data node --local-only                                          # without a network`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.cfg.Server != "" {
+				return usagef("serve runs a node on this machine: --server makes no sense here")
+			}
+			return a.serve(cmd.Context())
+		},
+	}
+	f := cmd.Flags()
+	f.String("listen", "", "`address` for other nodes, such as :443 (env IHYID_LISTEN)")
+	f.String("tls-cert", "", "`file` with the TLS certificate chain, PEM (env IHYID_TLS_CERT)")
+	f.String("tls-key", "", "`file` with its key, PEM (env IHYID_TLS_KEY)")
+	f.Bool("insecure-http-on-loopback", false, "speak plain HTTP at --listen, which must be a loopback address")
+	f.Bool("local-only", false, "listen for no other node, only on the socket")
+	f.String("api-token-file", "", "`file` with a token; its holders may use the node's API at --listen too")
+	networkFlags(f)
+	f.String("log-level", settings["log_level"].(string), "`debug|info|warn|error` (env IHYID_LOG_LEVEL)")
+	f.String("log-format", settings["log_format"].(string), "`text|json` (env IHYID_LOG_FORMAT)")
+	secretFlags(f)
+	return cmd
+}
+
+// minToken is the least length of an API token: 32 characters of hex are 128 bits.
+const minToken = 32
+
+func (a *app) serve(ctx context.Context) error {
+	k := a.cfg.k
+	logger, err := a.logger(k.String("log_level"), k.String("log_format"))
+	if err != nil {
+		return err
+	}
+	network, err := a.network()
+	if err != nil {
+		return err
+	}
+	var token []byte
+	if name := k.String("api_token_file"); name != "" {
+		secret, err := readSecret(name)
+		if err != nil {
+			return err
+		}
+		if len(secret) < minToken {
+			return fmt.Errorf("the token in %s is shorter than %d characters: it could be guessed; openssl rand -hex 32 makes a good one", name, minToken)
+		}
+		digest := sha256.Sum256([]byte(secret))
+		token = digest[:]
+	}
+	if err := a.checkListen(); err != nil {
+		return err
+	}
+	node, err := openNode(ctx, serveOptions{Data: a.cfg.Data, Secret: a.secret(), Network: network, Logger: logger})
+	if err != nil {
+		return fmt.Errorf("the node in %s cannot be started: %w", a.cfg.Data, err)
+	}
+	defer func() {
+		if err := node.Close(); err != nil {
+			logger.Error("closing the node failed", "error", err)
+		}
+	}()
+	server, err := api.New(api.Options{
+		Node: node.Node, Register: node.Register, Jobs: node.Jobs, Profiles: node.Profiles,
+		Version: version(), TokenDigest: token, Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	listeners, err := a.listen(ctx)
+	if err != nil {
+		return err
+	}
+	attrs := []any{"did", node.Node.DID(), "data", a.cfg.Data}
+	if listeners.Public != nil {
+		attrs = append(attrs, "address", listeners.Public.Addr().String(), "tls", listeners.Public.Secure())
+	}
+	logger.Info("the node is up", attrs...)
+	// The jobs end after the requests that begin them, so that none is begun in vain.
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	group, serving := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer stopWork()
+		return server.Serve(serving, listeners)
+	})
+	group.Go(func() error {
+		if err := node.Run(work); err != nil {
+			return fmt.Errorf("the node's background work ended: %w", err)
+		}
+		return nil
+	})
+	err = group.Wait()
+	if err == nil {
+		logger.Info("the node has stopped")
+	}
+	return err
+}
+
+// checkListen refuses settings that leave open how the node is to listen, before anything is opened.
+func (a *app) checkListen() error {
+	k := a.cfg.k
+	listen, plain, local := k.String("listen"), k.Bool("insecure_http_on_loopback"), k.Bool("local_only")
+	certs := k.String("tls_cert") != "" || k.String("tls_key") != ""
+	switch {
+	case local && listen != "":
+		return usagef("--local-only listens for no other node: leave out --listen")
+	case local:
+		return nil
+	case listen == "":
+		return usagef("say where to listen for other nodes: --listen ADDRESS with --tls-cert and --tls-key, or --local-only")
+	case plain && certs:
+		return usagef("--insecure-http-on-loopback speaks no TLS: leave out --tls-cert and --tls-key, or the flag")
+	case !plain && (k.String("tls_cert") == "" || k.String("tls_key") == ""):
+		return usagef("other nodes are served over TLS: give --tls-cert and --tls-key (or --insecure-http-on-loopback behind a proxy on this machine)")
+	}
+	if _, _, err := net.SplitHostPort(listen); err != nil {
+		return usagef("--listen must be an address such as :443 or 192.0.2.7:8443")
+	}
+	return nil
+}
+
+func (a *app) listen(ctx context.Context) (l api.Listeners, err error) {
+	k := a.cfg.k
+	switch listen := k.String("listen"); {
+	case k.Bool("local_only"):
+	case k.Bool("insecure_http_on_loopback"):
+		l.Public, err = api.ListenPlain(ctx, listen)
+	default:
+		l.Public, err = api.ListenTLS(ctx, listen, k.String("tls_cert"), k.String("tls_key"))
+	}
+	if err != nil {
+		return l, fmt.Errorf("cannot listen for other nodes: %w", err)
+	}
+	if l.Local, err = api.ListenSocket(ctx, a.cfg.Data); err != nil {
+		if l.Public != nil {
+			_ = l.Public.Close()
+		}
+		return l, fmt.Errorf("cannot listen on the node's socket: %w", err)
+	}
+	return l, nil
+}
+
+func (a *app) logger(level, format string) (*slog.Logger, error) {
+	var at slog.Level
+	if err := at.UnmarshalText([]byte(level)); err != nil {
+		return nil, usagef("--log-level must be debug, info, warn or error")
+	}
+	o := &slog.HandlerOptions{Level: at}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(a.err, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(a.err, o)), nil
+	}
+	return nil, usagef("--log-format must be text or json")
+}
+
+// initOptions say what node to make.
+type initOptions struct {
+	Data, Method, Host, Path, Curve string
+	Organisation                    exchange.Organisation
+	Secret                          secretOptions
+}
+
+// madeNode is what init answers.
+type madeNode struct {
+	Data         string                `json:"data"`
+	DID          string                `json:"did"`
+	DocumentURL  string                `json:"document_url,omitempty"`
+	Organisation exchange.Organisation `json:"organisation"`
+}
+
+var errNodeExists = errors.New("there is something in it already; a node is never made over another one")
+
+// emptyDir makes dir, for its owner alone, or refuses one that holds anything but a configuration.
+func emptyDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() != ConfigName {
+			return errNodeExists
+		}
+	}
+	return nil
+}

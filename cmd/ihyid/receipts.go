@@ -1,0 +1,215 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ihyid/api/client"
+)
+
+func (a *app) receiptsCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "receipts", Short: "Signed evidence of what was exchanged"}
+	cmd.AddCommand(a.receiptsList(), a.receiptsExport(), a.receiptsVerify())
+	return cmd
+}
+
+func (a *app) receiptsList() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List match receipts",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(func(c *client.Client) error {
+				list, err := c.Receipts(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(itemsOf(list))
+				}
+				if len(list) == 0 {
+					a.say("No receipts yet: an exchange leaves one when it ends.")
+					return nil
+				}
+				t := newTable(a.out, "RECEIPT", "PEER", "PURPOSE", "PROFILE", "PROTOCOL", "MATCHES", "POSSIBLE", "ENDED")
+				for _, r := range list {
+					peer := r.PeerName
+					if peer == "" {
+						peer = r.Peer
+					}
+					t.row(r.ID, peer, r.Purpose, r.Profile, r.Protocol, r.Matches, r.Possible, when(r.Ended))
+				}
+				return t.flush()
+			})
+		},
+	}
+}
+
+func (a *app) receiptsExport() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "export ID",
+		Short: "Give a receipt as an auditor gets it",
+		Long: `Give a receipt as an auditor gets it: a JSON file with both sides' credentials and the
+DID documents they were signed under. It holds no personal data.`,
+		Example: "  ihyid receipts export 7d1a... --out receipt.json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(func(c *client.Client) error {
+				file, err := c.Receipt(cmd.Context(), args[0])
+				if err != nil {
+					return fmt.Errorf("receipt %s cannot be exported: %w", args[0], err)
+				}
+				return a.toFile(path, func(w io.Writer) error {
+					_, err := w.Write(file)
+					return err
+				})
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&path, "out", "o", "", "write to this `file` (default: standard output)")
+	return cmd
+}
+
+// receiptCheck is one check that was made of a receipt.
+type receiptCheck struct {
+	Name    string `json:"name"`
+	Outcome string `json:"outcome"` // passed, failed, skipped
+	Reason  string `json:"reason,omitempty"`
+}
+
+// receiptReport is what came of verifying a receipt.
+type receiptReport struct {
+	File      string         `json:"file"`
+	Verified  bool           `json:"verified"`
+	Checks    []receiptCheck `json:"checks"`
+	Statement any            `json:"statement,omitempty"`
+}
+
+// Bounds on what receipts verify reads.
+const (
+	maxReceipt      = 4 << 20
+	maxDIDDocument  = 256 << 10
+	maxDIDDocuments = 1000
+)
+
+func (a *app) receiptsVerify() *cobra.Command {
+	var docs string
+	var offline bool
+	cmd := &cobra.Command{
+		Use:   "verify FILE",
+		Short: "Verify a receipt; needs no node",
+		Long: `Verify a receipt as an auditor does. Needs no node. Every check is named with its
+outcome; the status is 1 if one failed.
+
+The signers' DID documents are taken from --did-docs (every .json file in that
+directory), else resolved. With --offline nothing is resolved.`,
+		Example: `  ihyid receipts verify receipt.json
+  ihyid receipts verify receipt.json --did-docs did-docs --offline`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file, err := readFile(args[0], maxReceipt)
+			if err != nil {
+				return err
+			}
+			documents, err := readDocuments(docs)
+			if err != nil {
+				return err
+			}
+			network, err := a.network()
+			if err != nil {
+				return err
+			}
+			report, err := verifyReceipt(cmd.Context(), file, verifyOptions{documents: documents, offline: offline, network: network})
+			if err != nil {
+				return fmt.Errorf("%s cannot be verified: %w", args[0], err)
+			}
+			report.File = args[0]
+			return a.showReport(report)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&docs, "did-docs", "", "`directory` with DID documents that you trust")
+	f.BoolVar(&offline, "offline", false, "resolve nothing over the network")
+	networkFlags(f)
+	return cmd
+}
+
+func (a *app) showReport(r receiptReport) error {
+	var err error
+	if a.json {
+		err = a.printJSON(r)
+	} else {
+		t := newTable(a.out, "OUTCOME", "CHECK", "REASON")
+		for _, c := range r.Checks {
+			t.row(strings.ToUpper(c.Outcome), c.Name, c.Reason)
+		}
+		err = t.flush()
+		if r.Verified {
+			fmt.Fprintf(a.out, "%s: VERIFIED\n", clean(r.File))
+		} else {
+			fmt.Fprintf(a.out, "%s: NOT VERIFIED\n", clean(r.File))
+		}
+	}
+	if err == nil && !r.Verified {
+		return errNo
+	}
+	return err
+}
+
+// readFile reads a file of at most max bytes.
+func readFile(path string, max int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > max {
+		return nil, fmt.Errorf("%s is larger than the %d bytes that are allowed", path, max)
+	}
+	return data, nil
+}
+
+func readDocuments(dir string) ([][]byte, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, usagef("--did-docs %s is no directory", dir)
+	}
+	names, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*.json"))
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%s holds no .json file", dir)
+	}
+	if len(names) > maxDIDDocuments {
+		return nil, fmt.Errorf("%s holds more than %d .json files", dir, maxDIDDocuments)
+	}
+	documents := make([][]byte, 0, len(names))
+	for _, name := range names {
+		doc, err := readFile(name, maxDIDDocument)
+		if err != nil {
+			return nil, err
+		}
+		documents = append(documents, doc)
+	}
+	return documents, nil
+}
+
+func escapeGlob(dir string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
+}

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"ihyid/api"
+	"ihyid/api/outbound"
+	"ihyid/contacts"
+	"ihyid/did"
+	"ihyid/exchange"
+	"ihyid/exchange/register"
+	"ihyid/kms"
+	"ihyid/kms/file"
+	"ihyid/store"
+	"ihyid/store/jobs"
+)
+
+// Names within a data directory.
+const (
+	storeName = "ihyid.db"
+	keysName  = "keys"
+)
+
+// localProfile is the profile under which a node looks for duplicates among its own contacts.
+const localProfile = "soundex/1"
+
+// defaultProfile is the profile of an exchange that names none.
+const defaultProfile = "soundex/1"
+
+// maxDeaths is how often in a row the node may die over one step of a job before the job is given up. Power cuts come in rows; a
+// job that itself kills the node must not do so for ever.
+const maxDeaths = 20
+
+// parts are the walls of a node, in the order in which they stand on one another.
+type parts struct {
+	keys     *file.Store
+	store    *store.Store
+	profiles map[string]*contacts.Profile
+}
+
+func (p *parts) close() error {
+	var err error
+	if p.store != nil {
+		err = p.store.Close()
+	}
+	if p.keys != nil {
+		err = errors.Join(err, p.keys.Close())
+	}
+	return err
+}
+
+func (s secretOptions) kms(making bool) (file.Options, error) {
+	switch {
+	case s.PassphraseFile != "" && s.KeyFile != "":
+		return file.Options{}, usagef("--passphrase-file and --key-file protect the keys in two ways: give one")
+	case s.PassphraseFile != "":
+		return file.Options{Secret: file.PassphraseFile(s.PassphraseFile)}, nil
+	case s.KeyFile != "":
+		if _, err := os.Stat(s.KeyFile); making && errors.Is(err, os.ErrNotExist) {
+			if err := file.NewKeyFile(s.KeyFile); err != nil {
+				return file.Options{}, err
+			}
+		}
+		return file.Options{Secret: file.KeyFile(s.KeyFile)}, nil
+	}
+	return file.Options{}, nil
+}
+
+// createNode makes a node. If it fails, what it made is removed again.
+func createNode(ctx context.Context, o initOptions) (made madeNode, err error) {
+	if err := emptyDir(o.Data); err != nil {
+		return made, err
+	}
+	keyOptions, err := o.Secret.kms(true)
+	if err != nil {
+		return made, err
+	}
+	p := &parts{}
+	defer func() {
+		err = errors.Join(err, p.close())
+		if err != nil {
+			removeNode(o.Data)
+		}
+	}()
+	if p.keys, err = file.Create(filepath.Join(o.Data, keysName), keyOptions); err != nil {
+		return made, fmt.Errorf("making the key store: %w", err)
+	}
+	if p.store, err = store.Create(ctx, filepath.Join(o.Data, storeName), store.Options{Keys: p.keys}); err != nil {
+		return made, fmt.Errorf("making the store: %w", err)
+	}
+	node, err := exchange.Create(ctx, exchange.Options{Store: p.store, Keys: p.keys}, exchange.NewIdentity{
+		Method: o.Method, Host: o.Host, Path: o.Path, Organisation: o.Organisation, Curve: kms.Curve(o.Curve),
+		AllowLoopback: true, // whoever names this machine itself gets a node that only this machine reaches: good for trials
+	})
+	if err != nil {
+		return made, err
+	}
+	made = madeNode{Data: o.Data, DID: node.DID(), Organisation: node.Organisation()}
+	if node.DocumentPath() != "" {
+		if made.DocumentURL, err = (did.Web{AllowLoopback: true}).URL(node.DID()); err != nil {
+			return made, err
+		}
+	}
+	return made, nil
+}
+
+// removeNode takes away what a failed createNode left; the directory held nothing of ours before.
+func removeNode(data string) {
+	for _, pattern := range []string{storeName + "*", keysName + "*"} {
+		names, _ := filepath.Glob(filepath.Join(escapeGlob(data), pattern))
+		for _, name := range names {
+			_ = os.RemoveAll(name)
+		}
+	}
+}
+
+// serveOptions say how to open a node.
+type serveOptions struct {
+	Data    string
+	Secret  secretOptions
+	Network networkOptions
+	Logger  *slog.Logger
+}
+
+// runningNode is a node that is open. Run does its background work; Close comes after Run has ended.
+type runningNode struct {
+	Node     api.Node
+	Register api.Register
+	Jobs     api.Jobs
+	Profiles map[string]*contacts.Profile
+	Run      func(context.Context) error
+	Close    func() error
+}
+
+func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
+	if _, err := os.Stat(filepath.Join(o.Data, storeName)); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there is no node in it: make one with ihyid init --data %s", o.Data)
+	}
+	keyOptions, err := o.Secret.kms(false)
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.close())
+		}
+	}()
+	if p.profiles, err = builtinProfiles(); err != nil {
+		return nil, err
+	}
+	if p.keys, err = file.Open(filepath.Join(o.Data, keysName), keyOptions); err != nil {
+		return nil, fmt.Errorf("opening the key store: %w", err)
+	}
+	if p.store, err = store.Open(ctx, filepath.Join(o.Data, storeName), store.Options{Keys: p.keys, Logger: o.Logger}); err != nil {
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	web, err := outbound.New(outbound.Options{AllowedNetworks: o.Network.Private, ExtraRoots: o.Network.Roots})
+	if err != nil {
+		return nil, err
+	}
+	queue := jobs.New(p.store, jobs.Options{Logger: o.Logger, MaxDeaths: maxDeaths})
+	reg, err := register.New(register.Options{Store: p.store, Jobs: queue, Profile: p.profiles[localProfile], Logger: o.Logger})
+	if err != nil {
+		return nil, err
+	}
+	node, err := exchange.Open(ctx, exchange.Options{
+		Store: p.store, Keys: p.keys, Resolver: newResolver(web, o.Network), Register: reg, Jobs: queue,
+		Transport: api.Transport(web), Profiles: p.profiles, Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &runningNode{
+		Node: node, Register: reg, Jobs: queue, Profiles: p.profiles, Run: node.Run,
+		Close: func() error {
+			web.Close()
+			return p.close()
+		},
+	}, nil
+}
+
+func builtinProfiles() (map[string]*contacts.Profile, error) {
+	all := map[string]*contacts.Profile{}
+	for _, name := range contacts.BuiltinProfiles() {
+		p, err := contacts.BuiltinProfile(name)
+		if err != nil {
+			return nil, err
+		}
+		all[p.Name()] = p
+	}
+	return all, nil
+}
+
+// verifyOptions say what an auditor has at hand.
+type verifyOptions struct {
+	documents [][]byte
+	offline   bool
+	network   networkOptions
+}
+
+func verifyReceipt(ctx context.Context, receipt []byte, o verifyOptions) (receiptReport, error) {
+	opts := exchange.VerifyReceiptOptions{}
+	for i, text := range o.documents {
+		doc, err := did.ParseDocument(text)
+		if err != nil {
+			return receiptReport{}, fmt.Errorf("document %d of --did-docs: %w", i+1, err)
+		}
+		opts.Documents = append(opts.Documents, doc)
+	}
+	if !o.offline {
+		web, err := outbound.New(outbound.Options{AllowedNetworks: o.network.Private, ExtraRoots: o.network.Roots})
+		if err != nil {
+			return receiptReport{}, err
+		}
+		defer web.Close()
+		opts.Resolver = newResolver(web, o.network)
+	}
+	r := exchange.VerifyReceipt(ctx, receipt, opts)
+	out := receiptReport{Verified: r.Passed(), Checks: []receiptCheck{}}
+	if r.Statement != nil {
+		out.Statement = r.Statement
+	}
+	for _, c := range r.Checks {
+		out.Checks = append(out.Checks, receiptCheck{Name: c.Name, Outcome: string(c.Outcome), Reason: c.Reason})
+	}
+	return out, nil
+}
+
+// unreachableAge is how long a DID that could not be resolved is not asked for again: on a bad line it may be there in a moment.
+const unreachableAge = 2 * time.Second
+
+// newResolver resolves names of this machine itself only where its addresses may be reached.
+func newResolver(web *outbound.Client, network networkOptions) *did.CachingResolver {
+	loopback := slices.ContainsFunc(network.Private, func(p netip.Prefix) bool { return p.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) })
+	return did.NewResolver(did.Options{Web: web, WebRules: did.Web{AllowLoopback: loopback}, NegativeAge: unreachableAge})
+}
+
+func resolveDID(ctx context.Context, name string, network networkOptions) (resolution, error) {
+	web, err := outbound.New(outbound.Options{AllowedNetworks: network.Private, ExtraRoots: network.Roots})
+	if err != nil {
+		return resolution{}, err
+	}
+	defer web.Close()
+	r, err := newResolver(web, network).Resolve(ctx, name)
+	if err != nil {
+		return resolution{}, err
+	}
+	out := resolution{
+		Document:         r.Document.Bytes(),
+		Metadata:         map[string]string{"contentType": r.Metadata.ContentType},
+		DocumentMetadata: map[string]string{"versionId": r.VersionID},
+	}
+	if !r.Metadata.Retrieved.IsZero() {
+		out.Metadata["retrieved"] = r.Metadata.Retrieved.UTC().Format(time.RFC3339)
+	}
+	return out, nil
+}

@@ -1,0 +1,377 @@
+package contacts
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gowebpki/jcs"
+
+	"ihyid/contacts/encode"
+	"ihyid/contacts/normalise"
+)
+
+// Bounds of a profile. Each key costs a peer a curve multiplication and some hundred bytes for every contact.
+const (
+	// MaxProfileBytes bounds the document.
+	MaxProfileBytes = 64 << 10
+	// MaxKeys bounds the match keys of a profile.
+	MaxKeys = 16
+	// MaxParts bounds the parts of a match key: more than a contact has fields makes no sense.
+	MaxParts = 12
+)
+
+// profileFormat is the version of the document's own form.
+const profileFormat = "ihyid-matching-profile/1"
+
+// ErrProfile is returned for a document that is not a matching profile.
+var ErrProfile = errors.New("contacts: not a valid matching profile")
+
+// ErrUnknownProfile is returned for a name that no built-in profile has.
+var ErrUnknownProfile = errors.New("contacts: unknown matching profile")
+
+// Strength says what a match key that agrees is worth.
+type Strength string
+
+// The strengths.
+const (
+	// Strong keys make a match alone.
+	Strong Strength = "strong"
+	// Weak keys make a match together, and alone a possible match.
+	Weak Strength = "weak"
+)
+
+// Part is one component of a match key: a field, how it is normalised and how encoded.
+type Part struct {
+	// Field is the field's name, e.g. "first_name".
+	Field string `json:"field"`
+	// As is the name of the code in the record, where it is not the field's: a key may use a field twice.
+	As string `json:"as,omitempty"`
+	// Normalise and Encode are a normaliser and an encoder by name and version.
+	Normalise string `json:"normalise"`
+	Encode    string `json:"encode"`
+}
+
+// MatchKey is a combination of codes that two contacts may agree in.
+type MatchKey struct {
+	Name     string   `json:"name"`
+	Strength Strength `json:"strength"`
+	Parts    []Part   `json:"parts"`
+}
+
+// TierRule says how many weak keys make what. One strong key always makes a match. Numbers are strings, as in all that is hashed.
+type TierRule struct {
+	// MatchWeak is the number of weak keys that make a match.
+	MatchWeak string `json:"match_weak"`
+	// PossibleWeak is the number of weak keys that make a possible match.
+	PossibleWeak string `json:"possible_weak"`
+}
+
+// document is a profile as JSON.
+type document struct {
+	Format      string     `json:"format"`
+	Name        string     `json:"name"`
+	Description string     `json:"description,omitempty"`
+	Keys        []MatchKey `json:"keys"`
+	Tiers       TierRule   `json:"tiers"`
+}
+
+// Profile is a matching profile: which fields, normalised and encoded how, make up each match key, and which keys make a match.
+// It is immutable and safe for concurrent use.
+type Profile struct {
+	doc       document
+	canonical []byte
+	digest    [sha256.Size]byte
+	id        string
+	strong    uint32
+	weak      uint32
+	matchWeak int
+	possWeak  int
+	plan      *plan
+}
+
+//go:embed profiles/*.json
+var builtin embed.FS
+
+// BuiltinProfiles lists the names of the built-in profiles, e.g. "soundex/1".
+func BuiltinProfiles() []string {
+	entries, err := builtin.ReadDir("profiles")
+	if err != nil {
+		panic(err) // the folder is part of the program
+	}
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		name := strings.TrimSuffix(e.Name(), ".json")
+		i := strings.LastIndexByte(name, '-')
+		names = append(names, name[:i]+"/"+name[i+1:])
+	}
+	slices.Sort(names)
+	return names
+}
+
+// BuiltinProfile gives a built-in profile by name. Its error is [ErrUnknownProfile].
+func BuiltinProfile(name string) (*Profile, error) {
+	if !slices.Contains(BuiltinProfiles(), name) {
+		return nil, fmt.Errorf("%w; there are %s", ErrUnknownProfile, strings.Join(BuiltinProfiles(), ", "))
+	}
+	text, err := builtin.ReadFile("profiles/" + strings.ReplaceAll(name, "/", "-") + ".json")
+	if err != nil {
+		return nil, fmt.Errorf("reading built-in profile %s: %w", name, err)
+	}
+	p, err := ParseProfile(text)
+	if err != nil {
+		return nil, fmt.Errorf("built-in profile %s: %w", name, err)
+	}
+	return p, nil
+}
+
+// ParseProfile reads a profile, strictly: unknown or doubled members, unknown normalisers or encoders, and values over the bounds are
+// refused with [ErrProfile]. White space and order of members do not matter: the profile's digest is over the RFC 8785 form.
+func ParseProfile(text []byte) (*Profile, error) {
+	fail := func(format string, args ...any) (*Profile, error) {
+		return nil, fmt.Errorf("%w: %s", ErrProfile, fmt.Sprintf(format, args...))
+	}
+	if len(text) > MaxProfileBytes {
+		return fail("longer than %d bytes", MaxProfileBytes)
+	}
+	p := &Profile{}
+	if err := decodeStrict(text, &p.doc); err != nil {
+		return fail("%v", err)
+	}
+	plain, err := json.Marshal(p.doc)
+	if err != nil {
+		return fail("%v", err)
+	}
+	if p.canonical, err = jcs.Transform(plain); err != nil {
+		return fail("%v", err)
+	}
+	if reason := p.doc.check(); reason != "" {
+		return fail("%s", reason)
+	}
+	p.digest = sha256.Sum256(p.canonical)
+	p.id = "sha256:" + hex.EncodeToString(p.digest[:])
+	for i, k := range p.doc.Keys {
+		if k.Strength == Strong {
+			p.strong |= 1 << i
+		} else {
+			p.weak |= 1 << i
+		}
+	}
+	p.matchWeak, _ = strconv.Atoi(p.doc.Tiers.MatchWeak)
+	p.possWeak, _ = strconv.Atoi(p.doc.Tiers.PossibleWeak)
+	p.plan = newPlan(p)
+	return p, nil
+}
+
+// decodeStrict decodes one JSON value and refuses what encoding/json forgives: unknown members, members whose names
+// differ in case, doubled members, nulls, and anything behind the value.
+func decodeStrict(text []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return errors.New("not the expected JSON") // the text of json's errors may quote values
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("something follows the document")
+	}
+	// What was read, written again, must be what was there: nothing folded, dropped or doubled.
+	again, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	a, errA := jcs.Transform(again)
+	b, errB := jcs.Transform(text)
+	if errA != nil || errB != nil || !bytes.Equal(a, b) {
+		return errors.New("it holds members that are unknown, doubled, empty or null")
+	}
+	return nil
+}
+
+// check gives the reason why a document is no profile, or "".
+func (d *document) check() string {
+	switch {
+	case d.Format != profileFormat:
+		return "the format is not " + profileFormat
+	case !isProfileName(d.Name):
+		return "the name is not of the form name/version"
+	case len(d.Keys) == 0 || len(d.Keys) > MaxKeys:
+		return fmt.Sprintf("it has no match key, or more than %d", MaxKeys)
+	}
+	for _, n := range []string{d.Tiers.MatchWeak, d.Tiers.PossibleWeak} {
+		if i, err := strconv.Atoi(n); err != nil || i < 1 || i > MaxKeys || strconv.Itoa(i) != n {
+			return "the tier rule's numbers are not between 1 and the number of keys"
+		}
+	}
+	names := map[string]bool{}
+	for i := range d.Keys {
+		k := &d.Keys[i]
+		if !isWord(k.Name) || names[k.Name] {
+			return fmt.Sprintf("the name of key %d is missing, doubled or has other characters than a-z, 0-9 and _", i+1)
+		}
+		names[k.Name] = true
+		if reason := k.check(); reason != "" {
+			return "key " + k.Name + ": " + reason
+		}
+	}
+	return ""
+}
+
+func (k *MatchKey) check() string {
+	switch {
+	case k.Strength != Strong && k.Strength != Weak:
+		return "the strength is neither strong nor weak"
+	case len(k.Parts) == 0 || len(k.Parts) > MaxParts:
+		return fmt.Sprintf("it has no part, or more than %d", MaxParts)
+	}
+	first := false
+	names := map[string]bool{"key": true, "profile": true}
+	for i := range k.Parts {
+		part := &k.Parts[i]
+		f, ok := ParseField(part.Field)
+		if !ok {
+			return "it names an unknown field"
+		}
+		first = first || f == FirstName
+		if name := part.name(); !isWord(name) || names[name] {
+			return "two of its codes have one name, or one has other characters than a-z, 0-9 and _"
+		} else {
+			names[name] = true
+		}
+		if _, ok := normalise.Lookup(part.Normalise); !ok {
+			return "it names an unknown normaliser"
+		}
+		if _, ok := encode.Lookup(part.Encode); !ok {
+			return "it names an unknown encoder"
+		}
+	}
+	// Siblings and twins share everything else.
+	if !first {
+		return "it does not hold the first name"
+	}
+	return ""
+}
+
+func (p *Part) name() string {
+	if p.As != "" {
+		return p.As
+	}
+	return p.Field
+}
+
+func isWord(s string) bool {
+	if s == "" || len(s) > 40 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
+
+func isProfileName(s string) bool {
+	name, version, ok := strings.Cut(s, "/")
+	n, err := strconv.Atoi(version)
+	return ok && isWord(strings.ReplaceAll(name, "-", "_")) && err == nil && n > 0 && n < 1e6 && strconv.Itoa(n) == version
+}
+
+// Name is the profile's name and version, e.g. "soundex/1". Two profiles may share a name; only [Profile.Digest] tells them apart.
+func (p *Profile) Name() string { return p.doc.Name }
+
+// Description is what the profile says of itself.
+func (p *Profile) Description() string { return p.doc.Description }
+
+// Digest is SHA-256 of [Profile.JSON].
+func (p *Profile) Digest() [sha256.Size]byte { return p.digest }
+
+// ID is the digest as records name it: "sha256:" and 64 hex digits.
+func (p *Profile) ID() string { return p.id }
+
+// JSON is the document in RFC 8785 form.
+func (p *Profile) JSON() []byte { return bytes.Clone(p.canonical) }
+
+// NumKeys is the number of match keys.
+func (p *Profile) NumKeys() int { return len(p.doc.Keys) }
+
+// Key gives match key i. Its parts are shared and must not be changed.
+func (p *Profile) Key(i int) MatchKey { return p.doc.Keys[i] }
+
+// KeyName is the name of match key i, or "" if there is none.
+func (p *Profile) KeyName(i int) string {
+	if i < 0 || i >= len(p.doc.Keys) {
+		return ""
+	}
+	return p.doc.Keys[i].Name
+}
+
+// KeyNames lists the names of the keys in a bitmap.
+func (p *Profile) KeyNames(keys uint32) []string {
+	var names []string
+	for i := range p.doc.Keys {
+		if keys&(1<<i) != 0 {
+			names = append(names, p.doc.Keys[i].Name)
+		}
+	}
+	return names
+}
+
+// Tier says what two contacts are that agree in some keys.
+type Tier uint8
+
+// The tiers.
+const (
+	TierNone     Tier = iota
+	TierPossible      // for a person to look at
+	TierMatch
+)
+
+// String gives the tier's word: none, possible, match.
+func (t Tier) String() string {
+	switch t {
+	case TierMatch:
+		return "match"
+	case TierPossible:
+		return "possible"
+	}
+	return "none"
+}
+
+// MarshalText writes the tier's word.
+func (t Tier) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// UnmarshalText reads the tier's word.
+func (t *Tier) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "none":
+		*t = TierNone
+	case "possible":
+		*t = TierPossible
+	case "match":
+		*t = TierMatch
+	default:
+		return errors.New("contacts: a tier is none, possible or match")
+	}
+	return nil
+}
+
+// Tier applies the tier rule to the keys that agree, bit i for key i. Bits without a key count nothing.
+func (p *Profile) Tier(keys uint32) Tier {
+	weak := bits.OnesCount32(keys & p.weak)
+	switch {
+	case keys&p.strong != 0 || weak >= p.matchWeak:
+		return TierMatch
+	case weak >= p.possWeak:
+		return TierPossible
+	}
+	return TierNone
+}

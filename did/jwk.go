@@ -1,0 +1,106 @@
+package did
+
+import (
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"encoding/base64"
+	"fmt"
+	"slices"
+)
+
+// b64 is the encoding of JWK members: unpadded, and strict, so that a key has one spelling.
+var b64 = base64.RawURLEncoding.Strict()
+
+// encodeJWK writes a public key as a JSON Web Key (RFC 7518 section 6.2, RFC 8037
+// section 2) with no optional members. pub has passed EncodeMultikey.
+func encodeJWK(pub crypto.PublicKey) (map[string]any, error) {
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		point, err := k.Bytes()
+		if err != nil {
+			return nil, ErrBadKey
+		}
+		n := len(point) / 2
+		return map[string]any{
+			"kty": "EC",
+			"crv": k.Curve.Params().Name,
+			"x":   b64.EncodeToString(point[1 : 1+n]),
+			"y":   b64.EncodeToString(point[1+n:]),
+		}, nil
+	case ed25519.PublicKey:
+		return map[string]any{"kty": "OKP", "crv": "Ed25519", "x": b64.EncodeToString(k)}, nil
+	case *ecdh.PublicKey:
+		return map[string]any{"kty": "OKP", "crv": "X25519", "x": b64.EncodeToString(k.Bytes())}, nil
+	}
+	return nil, ErrUnsupportedKey
+}
+
+// jwkSecrets are the members of a JWK that hold secrets (RFC 7518 sections 6.2.2, 6.3.2 and
+// 6.4.1). A DID document must not have them (Controlled Identifiers 1.0 section 2.2.3).
+var jwkSecrets = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
+
+// decodeJWK reads a public JSON Web Key. Members beside the key itself (kid, alg, use) are
+// not looked at. Its errors are those of DecodeMultikey.
+func decodeJWK(m map[string]any) (crypto.PublicKey, error) {
+	for name := range m {
+		if slices.Contains(jwkSecrets, name) {
+			return nil, fmt.Errorf("member %q: a secret key is published: %w", name, ErrBadKey)
+		}
+	}
+	kty, ok := m["kty"].(string)
+	if !ok {
+		return nil, fmt.Errorf("no kty: %w", ErrBadKey)
+	}
+	crv, _ := m["crv"].(string)
+	switch kty + " " + crv {
+	case "EC P-256":
+		return decodeJWKPoint(elliptic.P256(), m)
+	case "EC P-384":
+		return decodeJWKPoint(elliptic.P384(), m)
+	case "OKP Ed25519":
+		x, err := jwkBytes(m, "x", ed25519.PublicKeySize)
+		if err != nil {
+			return nil, err
+		}
+		return newEd25519(x)
+	case "OKP X25519":
+		x, err := jwkBytes(m, "x", 32)
+		if err != nil {
+			return nil, err
+		}
+		return newX25519(x)
+	}
+	return nil, ErrUnsupportedKey
+}
+
+func decodeJWKPoint(c elliptic.Curve, m map[string]any) (crypto.PublicKey, error) {
+	size := (c.Params().BitSize + 7) / 8
+	x, err := jwkBytes(m, "x", size)
+	if err != nil {
+		return nil, err
+	}
+	y, err := jwkBytes(m, "y", size)
+	if err != nil {
+		return nil, err
+	}
+	return newECDSA(c, slices.Concat([]byte{4}, x, y))
+}
+
+// jwkBytes decodes a member that must have exactly size bytes.
+func jwkBytes(m map[string]any, name string, size int) ([]byte, error) {
+	s, ok := m[name].(string)
+	if !ok {
+		return nil, fmt.Errorf("member %q is missing or no string: %w", name, ErrBadKey)
+	}
+	if len(s) != b64.EncodedLen(size) {
+		return nil, fmt.Errorf("member %q: %d characters, not %d: %w", name, len(s), b64.EncodedLen(size), ErrBadKey)
+	}
+	b, err := b64.DecodeString(s)
+	if err != nil {
+		return nil, fmt.Errorf("member %q: not unpadded base64url: %w", name, ErrBadKey)
+	}
+	return b, nil
+}

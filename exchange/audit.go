@@ -1,0 +1,205 @@
+package exchange
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"ihyid/credentials"
+	"ihyid/credentials/ijson"
+	"ihyid/did"
+)
+
+// MaxReceiptFile is the largest receipt file that is read, in bytes.
+const MaxReceiptFile = 4 << 20
+
+// VerifyReceiptOptions say what an auditor has at hand.
+type VerifyReceiptOptions struct {
+	Documents []*did.Document // DID documents that the auditor got from elsewhere and trusts
+	Resolver  did.Resolver    // for DIDs that are not among the documents; nil: nothing is resolved but did:key
+	Clock     func() time.Time
+	Evidence  credentials.Evidence // for keys that are retired now; see PROTOCOL section 9
+}
+
+// ReceiptReport is every check that was made of a receipt, by name, with its outcome.
+type ReceiptReport struct {
+	Checks    []credentials.Check `json:"checks"`
+	Statement *Statement          `json:"statement,omitempty"`
+}
+
+// Passed reports whether no check failed.
+func (r *ReceiptReport) Passed() bool {
+	for _, c := range r.Checks {
+		if c.Outcome == credentials.Failed {
+			return false
+		}
+	}
+	return len(r.Checks) > 0
+}
+
+func (r *ReceiptReport) add(name string, ok bool, reason string, args ...any) bool {
+	c := credentials.Check{Name: name, Outcome: credentials.Passed}
+	if !ok {
+		c.Outcome, c.Reason = credentials.Failed, fmt.Sprintf(reason, args...)
+	}
+	r.Checks = append(r.Checks, c)
+	return ok
+}
+
+// VerifyReceipt checks a receipt file as an auditor would, without a node: the form, that the two parties that it names signed the same
+// statement with the keys that it names, and that their DID documents come from somewhere better than the file itself.
+func VerifyReceipt(ctx context.Context, file []byte, o VerifyReceiptOptions) *ReceiptReport {
+	r := &ReceiptReport{}
+	f, st, err := readReceipt(file)
+	if !r.add("format", err == nil, "%v", err) {
+		return r
+	}
+	r.Statement = st
+	r.add("statements-equal", sameSubject(f.Receipts[0], f.Receipts[1]) == nil, "the two parties signed different statements")
+	r.add("parties-distinct", st.Initiator != st.Responder, "both parties are the same")
+	r.checkNumbers(st)
+	parties := []struct{ role, name, key, document string }{
+		{"initiator", st.Initiator, st.InitiatorKey, st.InitiatorDocument},
+		{"responder", st.Responder, st.ResponderKey, st.ResponderDocument},
+	}
+	for i, p := range parties {
+		source := &documentSource{options: o, inFile: f.DIDDocuments[p.name]}
+		v := &credentials.Verifier{Keys: source, Clock: o.Clock, Evidence: o.Evidence}
+		result := v.Credential(ctx, f.Receipts[i], credentials.CredentialOptions{})
+		for _, c := range result.Checks {
+			c.Name = p.role + "." + c.Name
+			r.Checks = append(r.Checks, c)
+		}
+		r.add(p.role+".is-named", result.Issuer == p.name, "this receipt should be issued by %s", oneLine(p.name, 200))
+		r.add(p.role+".key-is-named", signedWith(f.Receipts[i], p.key), "the receipt is signed with another key than the statement names")
+		r.Checks = append(r.Checks, source.check(p.role, p.document)...)
+	}
+	return r
+}
+
+// readReceipt parses a receipt file strictly.
+func readReceipt(file []byte) (*receiptFile, *Statement, error) {
+	if len(file) > MaxReceiptFile {
+		return nil, nil, fmt.Errorf("a receipt file is at most %d bytes", MaxReceiptFile)
+	}
+	if _, err := ijson.ParseObject(file, ijson.Limits{}); err != nil {
+		return nil, nil, fmt.Errorf("this is not strict JSON: %w", err)
+	}
+	var f receiptFile
+	if err := readSubject(file, &f); err != nil || f.Type != receiptType {
+		return nil, nil, fmt.Errorf("this is not a receipt file (type %s)", receiptType)
+	}
+	if f.V != "1" {
+		return nil, nil, fmt.Errorf("this receipt has version %q; this program knows version 1", oneLine(f.V, 20))
+	}
+	if len(f.Receipts) != 2 {
+		return nil, nil, fmt.Errorf("a receipt holds two credentials, the initiator's and the responder's; this one holds %d", len(f.Receipts))
+	}
+	var st Statement
+	for i := range f.Receipts {
+		typ, subject, err := typeAndSubject(f.Receipts[i])
+		if err != nil || typ != typeReceipt {
+			return nil, nil, fmt.Errorf("credential %d is not a match receipt", i+1)
+		}
+		var one Statement
+		if err := readSubject(subject, &one); err != nil {
+			return nil, nil, fmt.Errorf("the statement of credential %d cannot be read", i+1)
+		}
+		if i == 0 {
+			st = one
+		}
+	}
+	return &f, &st, nil
+}
+
+// checkNumbers checks what a statement says against itself.
+func (r *ReceiptReport) checkNumbers(st *Statement) {
+	ok := st.V == "1" && isHex(st.Exchange, 16) && isHex(st.Transcript, 32) && strings.HasPrefix(st.Profile, "sha256:")
+	for _, h := range []string{st.InitiatorRoot, st.ResponderRoot, st.AnswersRoot, st.InitiatorDocument, st.ResponderDocument, st.Agreement} {
+		ok = ok && isHex(h, 32)
+	}
+	for _, c := range []string{st.InitiatorCount, st.ResponderCount, st.Matches, st.Possibles, st.Evaluations, st.Tags} {
+		_, err := parseCount(c)
+		ok = ok && err == nil
+	}
+	r.add("statement-form", ok, "a digest or a count in the statement is not well-formed")
+	started, err1 := time.Parse(time.RFC3339, st.Started)
+	ended, err2 := time.Parse(time.RFC3339, st.Ended)
+	r.add("times-in-order", err1 == nil && err2 == nil && !ended.Before(started), "the exchange ended before it started, or a time cannot be read")
+	r.add("transcript-fits", ok && transcriptOf(st) == st.Transcript, "the transcript is not the one of what is stated")
+}
+
+// documentSource finds the DID document of one party: among those supplied, by resolving, or, as a last resort that is never believed,
+// in the receipt file.
+type documentSource struct {
+	options VerifyReceiptOptions
+	inFile  json.RawMessage
+
+	used   *did.Document
+	source string // "supplied", "resolved", "unauthenticated"
+	err    error
+}
+
+// Key implements credentials.KeyResolver.
+func (s *documentSource) Key(ctx context.Context, method, purpose string) (credentials.KeyStatus, error) {
+	subject, _, _ := strings.Cut(method, "#")
+	if s.used == nil || s.used.ID() != subject {
+		if err := s.find(ctx, subject); err != nil {
+			s.err = err
+			return credentials.KeyStatus{}, err
+		}
+	}
+	return keyStatus(s.used, method, purpose)
+}
+
+func (s *documentSource) find(ctx context.Context, subject string) error {
+	for _, d := range s.options.Documents {
+		if d.ID() == subject {
+			s.used, s.source = d, "supplied"
+			return nil
+		}
+	}
+	resolver := s.options.Resolver
+	if resolver == nil {
+		resolver = did.NewResolver(did.Options{})
+	}
+	res, err := resolver.Resolve(ctx, subject)
+	if err == nil {
+		s.used, s.source = res.Document, "resolved"
+		return nil
+	}
+	if len(s.inFile) > 0 {
+		if d, perr := did.ParseDocument(s.inFile); perr == nil && d.ID() == subject {
+			s.used, s.source = d, "unauthenticated"
+			return nil
+		}
+	}
+	return err
+}
+
+// check says where the document came from and whether it is the one that the statement names.
+func (s *documentSource) check(role, digest string) []credentials.Check {
+	from := credentials.Check{Name: role + ".did-document", Outcome: credentials.Passed}
+	same := credentials.Check{Name: role + ".did-document-is-named", Outcome: credentials.Passed}
+	switch {
+	case s.used == nil:
+		from.Outcome, from.Reason = credentials.Failed, "the DID document could not be had"
+		if s.err != nil {
+			from.Reason += ": " + s.err.Error()
+		}
+		same.Outcome, same.Reason = credentials.Skipped, "no DID document"
+		return []credentials.Check{from, same}
+	case s.source == "unauthenticated":
+		from.Outcome = credentials.Failed
+		from.Reason = "unauthenticated: it is only in the receipt file itself, which anybody could have written; give it with --did-docs, or let it be resolved"
+	default:
+		from.Reason = s.source
+	}
+	if documentDigest(s.used) != digest {
+		same.Outcome = credentials.Skipped
+		same.Reason = "the document has changed since the exchange; the key that signed is judged by the document as it is now"
+	}
+	return []credentials.Check{from, same}
+}

@@ -1,0 +1,141 @@
+package exchange
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"ihyid/credentials"
+	"ihyid/did"
+	"ihyid/store"
+)
+
+// documentRecord is one version of a DID document that this node published or saw. Every version is kept: an old receipt
+// may need it.
+type documentRecord struct {
+	DID      string          `json:"did"`
+	Document json.RawMessage `json:"document"`
+	Seen     time.Time       `json:"seen"`
+}
+
+func documentDigest(d *did.Document) string {
+	sum := d.Digest()
+	return hex.EncodeToString(sum[:])
+}
+
+// putDocument keeps a document by its digest; one that is there already stays as it is.
+func (n *Node) putDocument(tx *store.Tx, d *did.Document) error {
+	digest := d.Digest()
+	if _, err := n.kept.documents.Get(tx, digest[:]); err == nil {
+		return nil
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return n.kept.documents.Put(tx, digest[:], documentRecord{DID: d.ID(), Document: d.Bytes(), Seen: n.now().UTC()})
+}
+
+// keepDocuments keeps the documents that verified a message, if any of them is new.
+func (n *Node) keepDocuments(ctx context.Context, docs []*did.Document) error {
+	var fresh []*did.Document
+	err := n.store.View(ctx, func(tx *store.Tx) error {
+		for _, d := range docs {
+			digest := d.Digest()
+			if _, err := n.kept.documents.Get(tx, digest[:]); errors.Is(err, store.ErrNotFound) {
+				fresh = append(fresh, d)
+			} else if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || len(fresh) == 0 {
+		return err
+	}
+	return n.store.Update(ctx, func(tx *store.Tx) error {
+		for _, d := range fresh {
+			if err := n.putDocument(tx, d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// document gives the kept document with that digest (hex).
+func (n *Node) document(tx *store.Tx, digest string) (documentRecord, error) {
+	key, err := hex.DecodeString(digest)
+	if err != nil || len(key) != 32 {
+		return documentRecord{}, fmt.Errorf("%q is not a document digest", digest)
+	}
+	return n.kept.documents.Get(tx, key)
+}
+
+// documentKeys answers a verifier's question for a key from resolved DID documents, and remembers which it used.
+type documentKeys struct {
+	resolver did.Resolver
+
+	mu   sync.Mutex
+	docs map[string]*did.Document
+	err  error
+}
+
+// Key implements credentials.KeyResolver.
+func (k *documentKeys) Key(ctx context.Context, method, purpose string) (credentials.KeyStatus, error) {
+	subject, _, _ := strings.Cut(method, "#")
+	res, err := k.resolver.Resolve(ctx, subject)
+	if err != nil {
+		k.mu.Lock()
+		k.err = err
+		k.mu.Unlock()
+		return credentials.KeyStatus{}, err
+	}
+	status, err := keyStatus(res.Document, method, purpose)
+	if err != nil {
+		return status, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.docs == nil {
+		k.docs = map[string]*did.Document{}
+	}
+	k.docs[documentDigest(res.Document)] = res.Document
+	return status, nil
+}
+
+// keyStatus says what a document says of one of its verification methods.
+func keyStatus(d *did.Document, method, purpose string) (credentials.KeyStatus, error) {
+	vm, ok := d.Method(method)
+	if !ok {
+		return credentials.KeyStatus{}, fmt.Errorf("the DID document has no verification method %s", method)
+	}
+	public, err := vm.PublicKey()
+	if err != nil {
+		return credentials.KeyStatus{}, err
+	}
+	return credentials.KeyStatus{
+		Public: public, Controller: vm.Controller, Authorized: d.Authorizes(purpose, method),
+		Expires: vm.Expires, Revoked: vm.Revoked,
+	}, nil
+}
+
+func (k *documentKeys) used() []*did.Document {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := make([]*did.Document, 0, len(k.docs))
+	for _, d := range k.docs {
+		out = append(out, d)
+	}
+	return out
+}
+
+// failure is the last error of the resolver, if one stood in the way.
+func (k *documentKeys) failure() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.err
+}

@@ -1,0 +1,213 @@
+package exchange
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"ihyid/credentials"
+	"ihyid/did"
+	"ihyid/kms"
+	"ihyid/store"
+)
+
+// identity is what a node is: one record.
+type identity struct {
+	DID          string          `json:"did"`
+	Keys         []identityKey   `json:"keys"`
+	Document     json.RawMessage `json:"document"`
+	Organisation Organisation    `json:"organisation"`
+	Credential   json.RawMessage `json:"credential"` // the organisation credential
+	Created      time.Time       `json:"created"`
+}
+
+// identityKey ties a key of the key store to a verification method of the DID document.
+type identityKey struct {
+	Key     string `json:"key"`     // id in the key store
+	Method  string `json:"method"`  // DID URL
+	Purpose string `json:"purpose"` // "assertionMethod", "authentication", or "" for both (did:key)
+}
+
+var identityRecordKey = []byte("node")
+
+// NewIdentity says what node to make.
+type NewIdentity struct {
+	Method       string // "web" or "key"
+	Host         string // for "web": HOST[:PORT] under which peers will reach the node
+	Path         string // for "web": optional path, such as "aid/north"
+	Organisation Organisation
+	Curve        kms.Curve // "": P-256
+
+	AllowLoopback bool // for "web": the host may be this machine's own name or address, which the method forbids; for trials
+}
+
+// ErrExists is returned by Create when the store already holds a node.
+var ErrExists = errors.New("there is a node here already")
+
+// Create makes the keys, the DID and the organisation credential of a new node.
+func Create(ctx context.Context, o Options, want NewIdentity) (*Node, error) {
+	if err := want.Organisation.check(); err != nil {
+		return nil, err
+	}
+	n, err := newNode(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.loadIdentity(ctx); err == nil {
+		return nil, ErrExists
+	} else if !errors.Is(err, errNoIdentity) {
+		return nil, err
+	}
+	if want.Curve == "" {
+		want.Curve = "P-256"
+	}
+	id := &identity{Organisation: want.Organisation, Created: n.now().UTC()}
+	var doc *did.Document
+	switch want.Method {
+	case "web":
+		doc, err = n.createWeb(ctx, id, want)
+	case "key":
+		doc, err = n.createKey(ctx, id, want)
+	default:
+		return nil, fail(CodeUnsupported, "DID method %q is not one that a node can have; use web or key", want.Method)
+	}
+	if err != nil {
+		return nil, err
+	}
+	id.Document = doc.Bytes()
+	n.identity = id
+	subject := map[string]string{
+		"id": id.DID, "legalName": id.Organisation.Name,
+		"registrationNumber": id.Organisation.RegistrationNumber, "country": id.Organisation.Country,
+	}
+	if id.Credential, err = n.issue(ctx, typeOrganisation, subject, organisationLife); err != nil {
+		return nil, fmt.Errorf("signing the organisation credential: %w", err)
+	}
+	err = n.store.Update(ctx, func(tx *store.Tx) error {
+		if err := n.kept.identity.Put(tx, identityRecordKey, *id); err != nil {
+			return err
+		}
+		return n.putDocument(tx, doc)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("keeping the node's identity: %w", err)
+	}
+	return n, nil
+}
+
+func (n *Node) createWeb(ctx context.Context, id *identity, want NewIdentity) (*did.Document, error) {
+	var path []string
+	if p := strings.Trim(want.Path, "/"); p != "" {
+		path = strings.Split(p, "/")
+	}
+	web := did.Web{AllowLoopback: want.AllowLoopback}
+	name, err := web.DID(want.Host, path...)
+	if err != nil {
+		return nil, err
+	}
+	id.DID = name
+	spec := did.DocumentSpec{ID: name}
+	for i, purpose := range []kms.Purpose{kms.AssertionMethod, kms.Authentication} {
+		info, err := n.keys.Create(ctx, want.Curve, purpose)
+		if err != nil {
+			return nil, fmt.Errorf("making the %s key: %w", purpose, err)
+		}
+		fragment := fmt.Sprintf("key-%d", i+1)
+		id.Keys = append(id.Keys, identityKey{Key: info.ID, Method: name + "#" + fragment, Purpose: string(purpose)})
+		spec.Keys = append(spec.Keys, did.SpecKey{Fragment: fragment, Public: info.Public, Relationships: []string{string(purpose)}})
+	}
+	docURL, err := web.URL(name)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(docURL)
+	if err != nil {
+		return nil, err
+	}
+	spec.Services = []did.Service{{ID: name + "#node", Type: did.ServiceTypeNode, Endpoint: "https://" + u.Host + "/node"}}
+	return did.Build(spec)
+}
+
+func (n *Node) createKey(ctx context.Context, id *identity, want NewIdentity) (*did.Document, error) {
+	info, err := n.keys.Create(ctx, want.Curve, kms.AssertionMethod)
+	if err != nil {
+		return nil, fmt.Errorf("making the key: %w", err)
+	}
+	if id.DID, err = did.KeyDID(info.Public); err != nil {
+		return nil, err
+	}
+	id.Keys = []identityKey{{Key: info.ID, Method: id.DID + "#" + strings.TrimPrefix(id.DID, "did:key:")}}
+	return did.KeyDocument(id.DID)
+}
+
+func (n *Node) loadIdentity(ctx context.Context) error {
+	return n.store.View(ctx, func(tx *store.Tx) error {
+		id, err := n.kept.identity.Get(tx, identityRecordKey)
+		if errors.Is(err, store.ErrNotFound) {
+			return errNoIdentity
+		}
+		if err != nil {
+			return fmt.Errorf("reading the node's identity: %w", err)
+		}
+		n.identity = &id
+		return nil
+	})
+}
+
+// DID is the node's own name.
+func (n *Node) DID() string { return n.identity.DID }
+
+// Organisation is whose node it is.
+func (n *Node) Organisation() Organisation { return n.identity.Organisation }
+
+// DocumentJSON is the node's DID document.
+func (n *Node) DocumentJSON() []byte { return n.identity.Document }
+
+// DocumentPath is the path under which a did:web document must be served; "" for other methods.
+func (n *Node) DocumentPath() string {
+	u, err := did.Web{AllowLoopback: true}.URL(n.DID())
+	if err != nil {
+		return ""
+	}
+	parsed, err := url.Parse(u)
+	if err != nil {
+		return ""
+	}
+	return parsed.Path
+}
+
+// signingKey gives the signer that the node uses for a relationship now.
+func (n *Node) signingKey(ctx context.Context, purpose string) (credentials.Key, error) {
+	for i := len(n.identity.Keys) - 1; i >= 0; i-- {
+		k := n.identity.Keys[i]
+		if k.Purpose != purpose && k.Purpose != "" {
+			continue
+		}
+		signer, err := n.keys.Signer(ctx, k.Key)
+		if err != nil {
+			return credentials.Key{}, fmt.Errorf("taking the %s key from the key store: %w", purpose, err)
+		}
+		return credentials.Key{VerificationMethod: k.Method, Signer: signer}, nil
+	}
+	return credentials.Key{}, fmt.Errorf("the node has no %s key", purpose)
+}
+
+// check refuses an organisation that says nothing or too much.
+func (o Organisation) check() error {
+	for _, f := range []struct{ name, value string }{{"name", o.Name}, {"registration number", o.RegistrationNumber}, {"country", o.Country}} {
+		if strings.TrimSpace(f.value) == "" {
+			return fail(CodeInvalid, "the organisation's %s is missing", f.name)
+		}
+		if len(f.value) > 300 || oneLine(f.value, 300) != f.value {
+			return fail(CodeInvalid, "the organisation's %s is longer than 300 bytes or holds control characters", f.name)
+		}
+	}
+	if len(o.Country) != 2 || o.Country[0] < 'A' || o.Country[0] > 'Z' || o.Country[1] < 'A' || o.Country[1] > 'Z' {
+		return fail(CodeInvalid, "the country is two capital letters (ISO 3166-1), such as LB")
+	}
+	return nil
+}

@@ -1,0 +1,650 @@
+package exchange
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"ihyid/exchange/answer"
+	"ihyid/exchange/merkle"
+	"ihyid/exchange/noise"
+	"ihyid/store"
+	"ihyid/store/jobs"
+)
+
+const (
+	jobInitiate     = "exchange.initiate"
+	maxPurposeRunes = 200
+	ProtocolNoise   = "noise"
+)
+
+// StartExchange begins an exchange with an approved peer. It runs as a job; see Exchange for how far it is.
+func (n *Node) StartExchange(ctx context.Context, r Request) (Exchange, error) {
+	p, ok := n.profiles[r.Profile]
+	if !ok {
+		return Exchange{}, fail(CodeUnknownProfile, "there is no matching profile named %q here; `ihyid profiles list` shows which there are", oneLine(r.Profile, 80))
+	}
+	if r.Protocol != ProtocolNoise {
+		return Exchange{}, fail(CodeUnsupported, "this node does not speak the protocol %q; it speaks %q", oneLine(r.Protocol, 40), ProtocolNoise)
+	}
+	if err := checkPurpose(r.Purpose); err != nil {
+		return Exchange{}, err
+	}
+	peer, err := n.peer(ctx, r.Peer)
+	if err != nil {
+		return Exchange{}, err
+	}
+	if peer.Peer.State != PeerApproved {
+		return Exchange{}, fail(CodePeerState, "%s is %s; an exchange needs a peer that both sides have approved", r.Peer, peer.Peer.State)
+	}
+	id, err := n.randomHex(16)
+	if err != nil {
+		return Exchange{}, err
+	}
+	s := &session{
+		ID: id, Role: Initiator, Peer: r.Peer, State: StatePreparing, Request: r,
+		ProfileID: p.ID(), Agreement: peer.Peer.Registration, Created: n.now().UTC(), Sets: map[string]*merkle.Commitment{},
+	}
+	if s.Seed, err = n.seed(); err != nil {
+		return Exchange{}, err
+	}
+	err = n.store.Update(ctx, func(tx *store.Tx) error {
+		job, err := n.jobs.Enqueue(tx, jobInitiate, sessionParams{Exchange: id})
+		if err != nil {
+			return err
+		}
+		s.Job = job.ID
+		return n.putSession(tx, s)
+	})
+	if err != nil {
+		return Exchange{}, err
+	}
+	return n.view(s, peer.Peer.Organisation.Name), nil
+}
+
+type sessionParams struct {
+	Exchange string `json:"exchange"`
+}
+
+func (n *Node) seed() ([]byte, error) {
+	seed := make([]byte, 32)
+	if _, err := io.ReadFull(n.rand, seed); err != nil {
+		return nil, fmt.Errorf("reading randomness: %w", err)
+	}
+	return seed, nil
+}
+
+func checkPurpose(purpose string) error {
+	if strings.TrimSpace(purpose) == "" || len([]rune(purpose)) > maxPurposeRunes || oneLine(purpose, maxPurposeRunes) != purpose {
+		return fail(CodeInvalid, "say the purpose of the exchange in 1 to %d printable characters on one line", maxPurposeRunes)
+	}
+	return nil
+}
+
+// initiate is the job that takes an exchange from its state to the next until it is done. Every step may be done again.
+func (n *Node) initiate(ctx context.Context, t *jobs.Task) error {
+	var p sessionParams
+	if err := t.Params(&p); err != nil {
+		return err
+	}
+	for {
+		state, err := n.initiatorStep(ctx, t, p.Exchange)
+		switch {
+		case err == nil && state == StateDone:
+			return n.finishJob(ctx, t, p.Exchange)
+		case err == nil && state == StateFailed:
+			s, err := n.session(ctx, p.Exchange)
+			if err != nil {
+				return err
+			}
+			return errors.New(s.Error)
+		case err == nil:
+			continue
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, new(waitError)):
+			return jobs.Later(2*time.Second, err)
+		case temporary(err):
+			return jobs.Later(n.pause(ctx, p.Exchange), err)
+		}
+		if end := n.giveUp(ctx, p.Exchange, err); end != nil {
+			return end
+		}
+		return err
+	}
+}
+
+// pause is how long to wait before an exchange is tried again: the longer, the longer ago it last got on.
+func (n *Node) pause(ctx context.Context, id string) time.Duration {
+	s, err := n.session(ctx, id)
+	if err != nil {
+		return time.Second
+	}
+	return pauseSince(n.now().Sub(s.Updated), 5*time.Minute)
+}
+
+// giveUp ends an exchange that cannot go on.
+func (n *Node) giveUp(ctx context.Context, id string, why error) error {
+	defer n.locks.lock(id)()
+	s, err := n.session(ctx, id)
+	if err != nil || s.State.Finished() {
+		return err
+	}
+	return n.endSession(ctx, s, why.Error())
+}
+
+func (n *Node) finishJob(ctx context.Context, t *jobs.Task, id string) error {
+	e, err := n.Exchange(ctx, id)
+	if err != nil {
+		return err
+	}
+	return n.store.Update(ctx, func(tx *store.Tx) error { return t.Result(tx, e) })
+}
+
+// waitError says that the other side is not ready yet.
+type waitError struct{ what string }
+
+func (w waitError) Error() string { return w.what }
+
+func (n *Node) initiatorStep(ctx context.Context, t *jobs.Task, id string) (State, error) {
+	defer n.locks.lock(id)()
+	s, err := n.session(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	if s.State.Finished() {
+		return s.State, nil
+	}
+	if s.State == StatePreparing {
+		return n.prepareBundle(ctx, t, s)
+	}
+	to, _, err := n.locate(ctx, s.Peer)
+	if err != nil {
+		return "", err
+	}
+	switch s.State {
+	case StateOpening:
+		err = n.sendOpening(ctx, s, to)
+	case StateAccepted:
+		err = n.fetchAcceptance(ctx, s, to)
+	case StateUploading:
+		err = n.sendChunks(ctx, t, s, to, setBundle, StateMatching)
+	case StateMatching:
+		err = n.fetchClaims(ctx, t, s, to)
+	case StateClaiming:
+		err = n.takeClaims(ctx, s, to)
+	case StateAnswering:
+		err = n.sendAnswers(ctx, t, s, to)
+	case StateReceipt:
+		err = n.completeReceipt(ctx, s, to)
+	default:
+		err = fmt.Errorf("an initiator's exchange cannot be in the state %q", s.State)
+	}
+	return s.State, err
+}
+
+// prepareBundle takes the own digests as they are now and commits to a noise bundle of them.
+func (n *Node) prepareBundle(ctx context.Context, t *jobs.Task, s *session) (State, error) {
+	p, err := n.sessionProfile(s)
+	if err != nil {
+		return "", err
+	}
+	own, err := n.gather(ctx, p, t.Progress)
+	if err != nil {
+		return "", err
+	}
+	if count := merkle.PaddedCount(uint64(len(own.digests))); count > n.maxNoise {
+		return "", fail(CodeTooLarge, "a noise bundle of %d entries is over the limit of %d: whoever receives it could guess names and dates at leisure; use a protocol without that risk, or have the operator raise the limit on both sides", count, n.maxNoise)
+	}
+	bundle, err := noise.Build(own.digests, s.seed32())
+	if err != nil {
+		return "", err
+	}
+	commitment, err := merkle.Commit(bundle.Entries, noise.EntrySize)
+	if err != nil {
+		return "", err
+	}
+	key, err := n.signingKey(ctx, "assertionMethod")
+	if err != nil {
+		return "", err
+	}
+	mine, err := n.ownDigests()
+	if err != nil {
+		return "", err
+	}
+	s.InitiatorDocument, s.InitiatorKey = mine.document, key.VerificationMethod
+	s.Sets[setBundle], s.OwnRoot, s.OwnCount = commitment, commitment.Root.String(), commitment.Count
+	s.State = StateOpening
+	err = n.store.Update(ctx, func(tx *store.Tx) error {
+		if err := n.putSet(tx, s.ID, setOwn, own.encode(), merkle.MaxChunkBytes); err != nil {
+			return err
+		}
+		return n.putSession(tx, s)
+	})
+	return s.State, err
+}
+
+// Subjects of the messages of an exchange.
+type (
+	openingSubject struct {
+		V                 string            `json:"v"`
+		Exchange          string            `json:"exchange"`
+		Initiator         string            `json:"initiator"`
+		Responder         string            `json:"responder"`
+		InitiatorDocument string            `json:"initiatorDocument"`
+		InitiatorKey      string            `json:"initiatorKey"`
+		Agreement         string            `json:"agreement"`
+		Profile           string            `json:"profile"`
+		Purpose           string            `json:"purpose"`
+		Protocol          string            `json:"protocol"`
+		Epoch             string            `json:"epoch"`
+		Commitment        merkle.Commitment `json:"commitment"`
+	}
+	stepSubject struct { // of all requests and replies that say nothing more
+		Exchange   string `json:"exchange"`
+		Previous   string `json:"previous"`
+		Transcript string `json:"transcript,omitempty"`
+	}
+	acceptanceSubject struct {
+		Exchange          string `json:"exchange"`
+		Previous          string `json:"previous"`
+		InitiatorDocument string `json:"initiatorDocument"`
+		ResponderDocument string `json:"responderDocument"`
+		ResponderKey      string `json:"responderKey"`
+		ResponderRoot     string `json:"responderRoot"`
+		ResponderCount    string `json:"responderCount"`
+		Transcript        string `json:"transcript"`
+	}
+	setSubject struct { // of claims and answers
+		Exchange   string            `json:"exchange"`
+		Previous   string            `json:"previous"`
+		Transcript string            `json:"transcript"`
+		Commitment merkle.Commitment `json:"commitment"`
+		Matches    string            `json:"matches,omitempty"`
+		Possibles  string            `json:"possibles,omitempty"`
+	}
+)
+
+// ask sends the message of a step (signing it the first time, sending the same again later), verifies the reply, and keeps both
+// with what apply changes in the session, in one transaction.
+func (n *Node) ask(ctx context.Context, s *session, to peerAddress, k, want kind, subject any, attached [][]byte, apply func(m *message, token string) error) error {
+	sent, err := n.ownLetter(ctx, s, k, subject, attached)
+	if err != nil {
+		return err
+	}
+	m, token, err := n.converse(ctx, to, k, s.ID, want, append([][]byte{sent.Credential}, rawBytes(sent.Attached)...)...)
+	if err != nil {
+		return err
+	}
+	if err := apply(m, token); err != nil {
+		return err
+	}
+	s.Previous = m.Digest
+	return n.store.Update(ctx, func(tx *store.Tx) error {
+		if err := n.kept.letters.Put(tx, letterKey(s.ID, want), letterOf(m)); err != nil {
+			return err
+		}
+		return n.putSession(tx, s)
+	})
+}
+
+// ownLetter gives the own message of a step: the kept one, or a new one, kept before it is sent.
+func (n *Node) ownLetter(ctx context.Context, s *session, k kind, subject any, attached [][]byte) (*letter, error) {
+	var out *letter
+	err := n.store.View(ctx, func(tx *store.Tx) error {
+		l, err := n.kept.letters.Get(tx, letterKey(s.ID, k))
+		if err == nil {
+			out = &l
+		} else if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	if err != nil || out != nil {
+		return out, err
+	}
+	credential, err := n.issue(ctx, string(k), subject, messageLife)
+	if err != nil {
+		return nil, err
+	}
+	out = &letter{From: n.DID(), Credential: credential, Attached: rawMessages(attached)}
+	return out, n.store.Update(ctx, func(tx *store.Tx) error {
+		return n.kept.letters.Put(tx, letterKey(s.ID, k), *out)
+	})
+}
+
+func letterOf(m *message) letter {
+	return letter{From: m.From, Credential: m.Credential, Attached: rawMessages(m.Attached), Presentation: m.Whole}
+}
+
+func rawMessages(in [][]byte) []json.RawMessage {
+	var out []json.RawMessage
+	for _, b := range in {
+		out = append(out, b)
+	}
+	return out
+}
+
+func rawBytes(in []json.RawMessage) [][]byte {
+	var out [][]byte
+	for _, b := range in {
+		out = append(out, b)
+	}
+	return out
+}
+
+func (n *Node) sendOpening(ctx context.Context, s *session, to peerAddress) error {
+	subject := openingSubject{
+		V: "1", Exchange: s.ID, Initiator: n.DID(), Responder: s.Peer, InitiatorDocument: s.InitiatorDocument, InitiatorKey: s.InitiatorKey,
+		Agreement: s.Agreement, Profile: s.ProfileID, Purpose: s.Purpose, Protocol: s.Protocol, Epoch: s.Epoch, Commitment: *s.Sets[setBundle],
+	}
+	return n.ask(ctx, s, to, kindOpening, kindOpeningReply, subject, nil, func(m *message, token string) error {
+		var r stepSubject
+		if err := m.read(&r); err != nil {
+			return err
+		}
+		if r.Exchange != s.ID || !isHex(token, 32) {
+			return fail(CodePeerError, "the other node's answer to the opening is not about this exchange, or gives no token")
+		}
+		s.Token, s.State = token, StateAccepted
+		return nil
+	})
+}
+
+// progress asks the responder how far it is, until it is at least in one of the states wanted.
+func (n *Node) progress(ctx context.Context, t *jobs.Task, s *session, to peerAddress, wanted ...State) (*Progress, error) {
+	wait := 20 * time.Millisecond
+	for deadline := n.now().Add(20 * time.Second); ; {
+		body, err := n.call(ctx, TransportRequest{Method: "GET", URL: to.Endpoint + "/exchanges/" + s.ID, Token: s.Token, MaxReply: maxSmallReply})
+		if err != nil {
+			return nil, n.renewToken(ctx, s, err)
+		}
+		var p Progress
+		if err := json.Unmarshal(body, &p); err != nil {
+			return nil, fail(CodePeerError, "the other node's progress cannot be read")
+		}
+		if p.State == StateFailed {
+			return nil, fail(CodePeerError, "the exchange failed at the other node: %s", oneLine(p.Error, 300))
+		}
+		for _, w := range wanted {
+			if p.State == w {
+				return &p, nil
+			}
+		}
+		if t != nil {
+			t.Progress(p.Done, p.Total)
+		}
+		if n.now().After(deadline) {
+			return nil, waitError{fmt.Sprintf("waiting for the other node (%s)", p.State)}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+			wait = min(2*wait, n.poll)
+		}
+	}
+}
+
+// renewToken goes back to the opening when the token is no longer good: the responder gives a new one for the same opening.
+func (n *Node) renewToken(ctx context.Context, s *session, err error) error {
+	var p *PeerProblem
+	if !errors.As(err, &p) || p.Type != string(CodeToken) {
+		return err
+	}
+	sent, lerr := n.ownLetter(ctx, s, kindOpening, nil, nil)
+	if lerr != nil {
+		return lerr
+	}
+	to, _, lerr := n.locate(ctx, s.Peer)
+	if lerr != nil {
+		return lerr
+	}
+	_, token, lerr := n.converse(ctx, to, kindOpening, s.ID, kindOpeningReply, sent.Credential)
+	if lerr != nil {
+		return lerr
+	}
+	if !isHex(token, 32) {
+		return fail(CodePeerError, "the other node gives no new token for this exchange")
+	}
+	s.Token = token
+	if lerr := n.save(ctx, s); lerr != nil {
+		return lerr
+	}
+	return waitError{"the token was renewed"}
+}
+
+func (n *Node) fetchAcceptance(ctx context.Context, s *session, to peerAddress) error {
+	if _, err := n.progress(ctx, nil, s, to, StateAccepted, StateMatching, StateClaiming); err != nil {
+		return err
+	}
+	return n.ask(ctx, s, to, kindAcceptance, kindAcceptanceReply, stepSubject{Exchange: s.ID, Previous: s.Previous}, nil, func(m *message, _ string) error {
+		var a acceptanceSubject
+		if err := m.read(&a); err != nil {
+			return err
+		}
+		count, err := parseCount(a.ResponderCount)
+		if err != nil || a.Exchange != s.ID || !isHex(a.ResponderRoot, 32) {
+			return fail(CodePeerError, "the other node's acceptance cannot be read")
+		}
+		if a.InitiatorDocument != s.InitiatorDocument {
+			return fail(CodeMismatch, "the other node sees another DID document of this node than this node itself publishes")
+		}
+		if !m.verifiedBy(a.ResponderDocument) || !ofDID(a.ResponderKey, s.Peer) {
+			return fail(CodeMismatch, "the other node names another DID document or key than the one that verifies its acceptance")
+		}
+		s.ResponderDocument, s.ResponderKey, s.PeerRoot, s.PeerCount = a.ResponderDocument, a.ResponderKey, a.ResponderRoot, count
+		if s.Transcript, err = n.transcript(s); err != nil {
+			return err
+		}
+		if a.Transcript != s.Transcript {
+			return fail(CodeMismatch, "the two nodes do not agree on the transcript of the exchange")
+		}
+		s.State = StateUploading
+		return nil
+	})
+}
+
+func (m *message) verifiedBy(document string) bool {
+	for _, d := range m.Documents {
+		if d == document {
+			return true
+		}
+	}
+	return false
+}
+
+func ofDID(method, name string) bool {
+	return strings.HasPrefix(method, name+"#") && len(method) < 1024 && oneLine(method, 1024) == method
+}
+
+// sendChunks sends the chunks of an own set that the responder still misses, then goes to the next state.
+func (n *Node) sendChunks(ctx context.Context, t *jobs.Task, s *session, to peerAddress, set string, next State) error {
+	p, err := n.progress(ctx, nil, s, to, StateAccepted, StateMatching, StateClaiming, StateAnswering, StateReceipt, StateDone)
+	if err != nil {
+		return err
+	}
+	missing := p.Missing[set]
+	if len(missing) > 0 {
+		data, err := n.ownEntries(ctx, s, set)
+		if err != nil {
+			return err
+		}
+		c := s.Sets[set]
+		for done, i := range missing {
+			if int(i) >= c.Chunks() {
+				return fail(CodePeerError, "the other node asks for a chunk that does not exist")
+			}
+			from := int(i) * c.ChunkEntries * c.EntrySize
+			body := data[from : from+c.ChunkLen(int(i))*c.EntrySize]
+			url := fmt.Sprintf("%s/exchanges/%s/%s/chunks/%d", to.Endpoint, s.ID, set, i)
+			if _, err := n.call(ctx, TransportRequest{Method: "PUT", URL: url, Token: s.Token, ContentType: "application/octet-stream", Body: body, MaxReply: maxSmallReply}); err != nil {
+				return n.renewToken(ctx, s, err)
+			}
+			t.Progress(uint64(c.Chunks()-len(missing)+done+1), uint64(c.Chunks()))
+		}
+	}
+	s.State = next
+	return n.save(ctx, s)
+}
+
+// ownEntries makes the entries of an own set again.
+func (n *Node) ownEntries(ctx context.Context, s *session, set string) ([]byte, error) {
+	if set == setAnswers {
+		return n.getSet(ctx, s.ID, setAnswers)
+	}
+	own, err := n.loadOwn(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	bundle, err := noise.Build(own.digests, s.seed32())
+	if err != nil {
+		return nil, err
+	}
+	return bundle.Entries, nil
+}
+
+func (n *Node) fetchClaims(ctx context.Context, t *jobs.Task, s *session, to peerAddress) error {
+	if _, err := n.progress(ctx, t, s, to, StateClaiming); err != nil {
+		return err
+	}
+	subject := stepSubject{Exchange: s.ID, Previous: s.Previous, Transcript: s.Transcript}
+	return n.ask(ctx, s, to, kindClaims, kindClaimsReply, subject, nil, func(m *message, _ string) error {
+		var c setSubject
+		if err := m.read(&c); err != nil {
+			return err
+		}
+		if c.Exchange != s.ID || c.Transcript != s.Transcript {
+			return fail(CodeMismatch, "the other node's claims are of another exchange")
+		}
+		if err := c.Commitment.Validate(noise.ClaimSize, maxClaims(s.OwnCount)); err != nil {
+			return &Error{Code: CodeCommitment, Detail: "the other node's commitment to its claims is wrong", Err: err}
+		}
+		s.Sets[setClaims], s.State = &c.Commitment, StateClaiming
+		return nil
+	})
+}
+
+// maxClaims bounds the claims on a bundle: a digest that more than three contacts share is not sent.
+func maxClaims(entries uint64) uint64 { return entries * maxSharers }
+
+// takeClaims fetches the claims, checks every one of them, and works out the pairs.
+func (n *Node) takeClaims(ctx context.Context, s *session, to peerAddress) error {
+	c := s.Sets[setClaims]
+	var data []byte
+	for i := range c.Chunks() {
+		url := fmt.Sprintf("%s/exchanges/%s/%s/chunks/%d", to.Endpoint, s.ID, setClaims, i)
+		body, err := n.call(ctx, TransportRequest{Method: "GET", URL: url, Token: s.Token, MaxReply: int64(c.ChunkLen(i) * c.EntrySize)})
+		if err != nil {
+			return n.renewToken(ctx, s, err)
+		}
+		var beside merkle.Neighbours
+		if len(data) > 0 {
+			beside.Before = data[len(data)-c.EntrySize:]
+		}
+		if err := c.VerifyChunk(i, body, beside); err != nil {
+			return &Error{Code: CodeCommitment, Detail: "the other node's claims do not fit what it committed to", Err: err}
+		}
+		data = append(data, body...)
+	}
+	own, err := n.loadOwn(ctx, s)
+	if err != nil {
+		return err
+	}
+	p, err := n.sessionProfile(s)
+	if err != nil {
+		return err
+	}
+	transcript, err := hash32(s.Transcript)
+	if err != nil {
+		return err
+	}
+	pairs, err := pairsFromClaims(p, own, s.seed32(), transcript, data)
+	if err != nil {
+		return err
+	}
+	entries, err := encodeAnswers(pairs, s.seed32())
+	if err != nil {
+		return err
+	}
+	commitment, err := merkle.Commit(entries, answer.Size)
+	if err != nil {
+		return err
+	}
+	s.Sets[setAnswers], s.State = commitment, StateAnswering
+	s.setResult(p, pairs)
+	return n.store.Update(ctx, func(tx *store.Tx) error {
+		if err := n.putSet(tx, s.ID, setAnswers, entries, merkle.MaxChunkBytes); err != nil {
+			return err
+		}
+		return n.putSession(tx, s)
+	})
+}
+
+func (n *Node) sendAnswers(ctx context.Context, t *jobs.Task, s *session, to peerAddress) error {
+	sent, err := n.hasLetter(ctx, s, kindAnswersReply)
+	if err != nil {
+		return err
+	}
+	if !sent {
+		subject := setSubject{
+			Exchange: s.ID, Previous: s.Previous, Transcript: s.Transcript, Commitment: *s.Sets[setAnswers],
+			Matches: fmt.Sprint(s.Pairs), Possibles: fmt.Sprint(s.Maybes),
+		}
+		err := n.ask(ctx, s, to, kindAnswers, kindAnswersReply, subject, nil, func(m *message, _ string) error {
+			var r stepSubject
+			if err := m.read(&r); err != nil {
+				return err
+			}
+			if r.Exchange != s.ID || r.Transcript != s.Transcript {
+				return fail(CodeMismatch, "the other node's answer is about another exchange")
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return n.sendChunks(ctx, t, s, to, setAnswers, StateReceipt)
+}
+
+func (n *Node) hasLetter(ctx context.Context, s *session, k kind) (bool, error) {
+	found := false
+	err := n.store.View(ctx, func(tx *store.Tx) error {
+		_, err := n.kept.letters.Get(tx, letterKey(s.ID, k))
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		found = err == nil
+		return err
+	})
+	return found, err
+}
+
+func (s *session) seed32() (out [32]byte) {
+	copy(out[:], s.Seed)
+	return out
+}
+
+func hash32(text string) (out [32]byte, err error) {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != 32 {
+		return out, fmt.Errorf("%q is not 32 bytes in hex", oneLine(text, 80))
+	}
+	copy(out[:], b)
+	return out, nil
+}
+
+// parseCount reads a decimal string without sign or leading zeros.
+func parseCount(s string) (uint64, error) {
+	var v uint64
+	if _, err := fmt.Sscan(s, &v); err != nil || fmt.Sprint(v) != s {
+		return 0, fmt.Errorf("not a count")
+	}
+	return v, nil
+}

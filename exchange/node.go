@@ -1,0 +1,177 @@
+package exchange
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"ihyid/contacts"
+	"ihyid/credentials"
+	"ihyid/did"
+	"ihyid/exchange/noise"
+	"ihyid/exchange/register"
+	"ihyid/kms"
+	"ihyid/store"
+	"ihyid/store/jobs"
+)
+
+// Options are what a Node stands on. Store, Keys, Resolver, Register and Jobs are needed, the rest have working defaults.
+type Options struct {
+	Store     *store.Store
+	Keys      kms.Store
+	Resolver  did.Resolver
+	Register  *register.Register
+	Jobs      *jobs.Queue
+	Transport Transport // nil: this node can speak to nobody
+	Profiles  map[string]*contacts.Profile
+
+	MaxNoiseEntries uint64        // 0: noise.DefaultMaxEntries
+	SessionLife     time.Duration // how long an exchange may rest before it fails; 0: 24 hours
+	PollInterval    time.Duration // how often the initiator asks how far the responder is; 0: 1 second
+
+	Clock  func() time.Time
+	Rand   io.Reader
+	Logger *slog.Logger // never sees personal data
+}
+
+// Node is one organisation's node. It is safe for concurrent use.
+type Node struct {
+	store     *store.Store
+	keys      kms.Store
+	resolver  did.Resolver
+	register  *register.Register
+	jobs      *jobs.Queue
+	transport Transport
+	issuer    *credentials.Issuer
+
+	maxNoise    uint64
+	sessionLife time.Duration
+	poll        time.Duration
+	now         func() time.Time
+	rand        io.Reader
+	log         *slog.Logger
+
+	identity   *identity
+	challenges *challenges
+	profiles   map[string]*contacts.Profile
+	locks      sessionLocks
+	strangers  chan struct{} // places for messages of nodes that are not registered
+	kept       tables
+}
+
+// tables are the collections of a node.
+type tables struct {
+	identity  *store.Collection[identity]
+	peers     *store.Collection[peerRecord]
+	documents *store.Collection[documentRecord]
+	sessions  *store.Collection[session]
+	letters   *store.Collection[letter]
+	chunks    *store.Collection[[]byte]
+	receipts  *store.Collection[receiptRecord]
+}
+
+var errNoIdentity = errors.New("this store holds no node yet")
+
+func newNode(o Options) (*Node, error) {
+	if o.Store == nil || o.Keys == nil {
+		return nil, errors.New("exchange: a node needs a store and a key store")
+	}
+	n := &Node{
+		store: o.Store, keys: o.Keys, resolver: o.Resolver, register: o.Register, jobs: o.Jobs, transport: o.Transport,
+		maxNoise: o.MaxNoiseEntries, sessionLife: o.SessionLife, poll: o.PollInterval,
+		now: o.Clock, rand: o.Rand, log: o.Logger,
+		strangers: make(chan struct{}, maxStrangers), profiles: o.Profiles,
+	}
+	if n.maxNoise == 0 {
+		n.maxNoise = noise.DefaultMaxEntries
+	}
+	if n.sessionLife == 0 {
+		n.sessionLife = 24 * time.Hour
+	}
+	if n.poll == 0 {
+		n.poll = time.Second
+	}
+	if n.now == nil {
+		n.now = time.Now
+	}
+	if n.rand == nil {
+		n.rand = rand.Reader
+	}
+	if n.log == nil {
+		n.log = slog.New(slog.DiscardHandler)
+	}
+	n.issuer = &credentials.Issuer{Clock: n.now}
+	n.challenges = newChallenges(n.now, n.rand)
+	n.kept = tables{
+		identity:  store.NewCollection[identity](o.Store, "identity", 1),
+		peers:     store.NewCollection[peerRecord](o.Store, "peers", 1),
+		documents: store.NewCollection[documentRecord](o.Store, "documents", 1),
+		sessions:  store.NewCollection[session](o.Store, "sessions", 1),
+		letters:   store.NewCollection[letter](o.Store, "letters", 1),
+		chunks:    store.NewCollection[[]byte](o.Store, "chunks", 1),
+		receipts:  store.NewCollection[receiptRecord](o.Store, "receipts", 1),
+	}
+	return n, nil
+}
+
+// Open opens the node that [Create] made in the store.
+func Open(ctx context.Context, o Options) (*Node, error) {
+	n, err := newNode(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.loadIdentity(ctx); err != nil {
+		return nil, err
+	}
+	if n.jobs != nil {
+		n.jobs.Handle(jobInitiate, n.initiate)
+		n.jobs.Handle(jobRespond, n.respond)
+		n.jobs.Handle(jobDeliver, n.deliverDecision)
+	}
+	return n, nil
+}
+
+// Run does the node's background work until ctx ends: its jobs, and the ending of exchanges whose other side went silent.
+func (n *Node) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- n.jobs.Run(ctx) }()
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-tick.C:
+			if err := n.expireSessions(ctx); err != nil && ctx.Err() == nil {
+				n.log.Error("ending exchanges that rested too long", "error", err)
+			}
+		}
+	}
+}
+
+// randomHex gives size random bytes in hex.
+func (n *Node) randomHex(size int) (string, error) {
+	b := make([]byte, size)
+	if _, err := io.ReadFull(n.rand, b); err != nil {
+		return "", fmt.Errorf("reading randomness: %w", err)
+	}
+	return hex.EncodeToString(b), nil
+}
+
+// randomURN gives a urn:uuid of version 4 (RFC 9562).
+func (n *Node) randomURN() (string, error) {
+	var b [16]byte
+	if _, err := io.ReadFull(n.rand, b[:]); err != nil {
+		return "", fmt.Errorf("reading randomness: %w", err)
+	}
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16]), nil
+}

@@ -1,0 +1,135 @@
+package exchange
+
+import (
+	"cmp"
+	"encoding/hex"
+	"math/bits"
+	"slices"
+
+	"ihyid/contacts"
+	"ihyid/exchange/answer"
+	"ihyid/exchange/noise"
+)
+
+// pair is one of the own contacts and one row of the peer, with the match keys on which they agree.
+type pair struct {
+	contact uint64
+	row     answer.Row // the peer's
+	keys    uint32
+	tier    contacts.Tier
+}
+
+type pairKey struct {
+	contact uint64
+	row     answer.Row
+}
+
+// pairing collects which keys agree for which pair, and applies the profile's tier rule.
+type pairing map[pairKey]uint32
+
+func (g pairing) pairs(p *contacts.Profile) []pair {
+	out := make([]pair, 0, len(g))
+	for k, keys := range g {
+		if tier := p.Tier(keys); tier != contacts.TierNone {
+			out = append(out, pair{k.contact, k.row, keys, tier})
+		}
+	}
+	slices.SortFunc(out, func(a, b pair) int {
+		return cmp.Or(cmp.Compare(b.tier, a.tier), cmp.Compare(bits.OnesCount32(b.keys), bits.OnesCount32(a.keys)),
+			cmp.Compare(a.contact, b.contact), slices.Compare(a.row[:], b.row[:]))
+	})
+	return out
+}
+
+// pairsFromClaims is the initiator's part: every claim is checked against the own set, then the tier rule says which pairs are
+// matches. One claim that is not true ends the exchange: whoever makes one is not honest about any.
+func pairsFromClaims(p *contacts.Profile, own *ownSet, seed, transcript [32]byte, data []byte) ([]pair, error) {
+	set, err := noise.Build(own.digests, seed)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := noise.DecodeClaims(nil, data, set.Len())
+	if err != nil {
+		return nil, &Error{Code: CodeCommitment, Detail: "the other node's claims are not well-formed", Err: err}
+	}
+	agreed := pairing{}
+	for _, c := range claims {
+		digest, err := set.Verify(c, &transcript)
+		if err != nil {
+			return nil, &Error{Code: CodeMismatch, Detail: "the other node claims a contact that it does not know; its result is refused", Err: err}
+		}
+		for _, h := range own.holders(digest) {
+			agreed[pairKey{h.contact, c.Row}] |= 1 << h.key
+		}
+	}
+	return agreed.pairs(p), nil
+}
+
+// encodeAnswers writes the pairs as the initiator's answers.
+func encodeAnswers(pairs []pair, seed [32]byte) ([]byte, error) {
+	out := make([]answer.Answer, len(pairs))
+	for i, p := range pairs {
+		out[i] = answer.Answer{Initiator: rowOf(seed, p.contact), Responder: p.row, Keys: p.keys, Tier: answerTier(p.tier)}
+	}
+	return answer.Encode(out)
+}
+
+func answerTier(t contacts.Tier) answer.Tier {
+	if t == contacts.TierMatch {
+		return answer.Match
+	}
+	return answer.Possible
+}
+
+// claimed is what the responder claimed: by its own row, the contact and the keys.
+type claimed map[answer.Row]struct {
+	contact uint64
+	keys    uint32
+}
+
+// pairsFromAnswers is the responder's part: the answers must be about rows that it claimed and keys that it claimed for them, in the
+// tier that the profile's rule gives. Which of the initiator's entries belong to one contact of the initiator is
+// asserted by the initiator and cannot be checked.
+func pairsFromAnswers(p *contacts.Profile, mine claimed, data []byte) ([]pair, error) {
+	answers, err := answer.Decode(nil, data)
+	if err != nil {
+		return nil, &Error{Code: CodeCommitment, Detail: "the answers are not well-formed", Err: err}
+	}
+	out := make([]pair, 0, len(answers))
+	for i, a := range answers {
+		c, ok := mine[a.Responder]
+		if !ok || a.Keys&^c.keys != 0 {
+			return nil, fail(CodeMismatch, "answer %d is about a contact or a match key that was not claimed", i)
+		}
+		tier := p.Tier(a.Keys)
+		if tier == contacts.TierNone || answerTier(tier) != a.Tier {
+			return nil, fail(CodeMismatch, "answer %d states another tier than the profile's rule gives", i)
+		}
+		out = append(out, pair{c.contact, a.Initiator, a.Keys, tier})
+	}
+	return out, nil
+}
+
+// setResult keeps what an exchange found in the session.
+func (s *session) setResult(p *contacts.Profile, pairs []pair) {
+	best := map[uint64]contacts.Tier{}
+	s.Matches, s.Pairs, s.Maybes, s.InCommon, s.Possible = nil, 0, 0, 0, 0
+	for _, q := range pairs {
+		s.Matches = append(s.Matches, Match{
+			Contact: q.contact, Row: hex.EncodeToString(q.row[:]), Tier: q.tier.String(), Keys: p.KeyNames(q.keys),
+		})
+		best[q.contact] = max(best[q.contact], q.tier)
+		if q.tier == contacts.TierMatch {
+			s.Pairs++
+		} else {
+			s.Maybes++
+		}
+	}
+	for _, t := range best {
+		if t == contacts.TierMatch {
+			s.InCommon++
+		} else {
+			s.Possible++
+		}
+	}
+}

@@ -1,0 +1,459 @@
+package exchange
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"ihyid/did"
+	"ihyid/store"
+	"ihyid/store/jobs"
+)
+
+const (
+	maxPeers       = 10_000
+	maxStrangers   = 8 // messages of unregistered nodes that are looked at at once
+	maxUndecided   = 200
+	jobDeliver     = "peers.deliver"
+	maxReasonRunes = 200
+	deliveryLife   = 30 * 24 * time.Hour // how long a decision is tried to be delivered
+)
+
+// peerRecord is what is kept of a peer.
+type peerRecord struct {
+	Peer       Peer            `json:"peer"`
+	Credential json.RawMessage `json:"credential"`         // their organisation credential
+	Request    json.RawMessage `json:"request,omitempty"`  // the registration request, ours or theirs
+	Decision   json.RawMessage `json:"decision,omitempty"` // the decision on it, theirs or ours
+	Before     PeerState       `json:"before,omitempty"`   // of a suspended peer: the state to go back to
+}
+
+// Subjects of the messages of a registration.
+type (
+	introductionSubject struct {
+		ID       string `json:"id"`
+		Previous string `json:"previous,omitempty"`
+	}
+	organisationSubject struct {
+		ID                 string `json:"id"`
+		LegalName          string `json:"legalName"`
+		RegistrationNumber string `json:"registrationNumber"`
+		Country            string `json:"country"`
+	}
+	registrationSubject struct {
+		ID           string `json:"id"`           // who asks
+		Peer         string `json:"peer"`         // who is asked
+		Organisation string `json:"organisation"` // digest of the asker's organisation credential
+		Document     string `json:"document"`     // digest of the asker's DID document
+	}
+	decisionSubject struct {
+		ID           string `json:"id"`           // who decides
+		Peer         string `json:"peer"`         // who asked
+		Request      string `json:"request"`      // digest of the request's credential
+		Organisation string `json:"organisation"` // digest of the decider's organisation credential
+		Document     string `json:"document"`     // digest of the decider's DID document
+		Approved     string `json:"approved"`     // "true" or "false"
+		Reason       string `json:"reason,omitempty"`
+	}
+	receivedSubject struct {
+		ID       string `json:"id"`
+		Previous string `json:"previous"`
+		State    string `json:"state,omitempty"`
+	}
+)
+
+func (s organisationSubject) organisation() Organisation {
+	return Organisation{Name: s.LegalName, RegistrationNumber: s.RegistrationNumber, Country: s.Country}
+}
+
+// AddPeer begins the registration of a peer: resolves its DID, asks it who it is, holds that against what the
+// administrator expects, and asks to be registered. If the peer has asked us before, the registration is
+// approved instead, after the same comparison.
+//
+// A difference between what the peer's organisation credential states and what is expected ends the registration with
+// CodeMismatch and the name of the field.
+func (n *Node) AddPeer(ctx context.Context, name string, expect Organisation) (Peer, error) {
+	if err := expect.check(); err != nil {
+		return Peer{}, err
+	}
+	parsed, err := did.Parse(name)
+	if err != nil {
+		return Peer{}, &Error{Code: CodeInvalid, Detail: "that is not a DID", Err: err}
+	}
+	name = parsed.String()
+	if name == n.DID() {
+		return Peer{}, fail(CodeInvalid, "%s is this node's own DID", name)
+	}
+	old, err := n.peer(ctx, name)
+	switch {
+	case CodeOf(err) == CodeUnknownPeer:
+	case err != nil:
+		return Peer{}, err
+	case old.Peer.State == PeerApproved || old.Peer.State == PeerSuspended:
+		return Peer{}, fail(CodeConflict, "%s is registered already (%s)", name, old.Peer.State)
+	}
+	to, doc, err := n.locate(ctx, name)
+	if err != nil {
+		return Peer{}, err
+	}
+	introduction, err := n.issue(ctx, string(kindIntroduction), introductionSubject{ID: n.DID()}, messageLife)
+	if err != nil {
+		return Peer{}, err
+	}
+	m, _, err := n.converse(ctx, to, kindIntroduction, "", kindIntroductionReply, introduction)
+	if err != nil {
+		return Peer{}, err
+	}
+	var theirs organisationSubject
+	credential, err := m.attached(typeOrganisation, &theirs)
+	if err != nil {
+		return Peer{}, err
+	}
+	if err := sameOrganisation(name, theirs, expect); err != nil {
+		return Peer{}, err
+	}
+	if old != nil && old.Peer.State == PeerRequested {
+		return n.ApprovePeer(ctx, name)
+	}
+	mine, err := n.ownDigests()
+	if err != nil {
+		return Peer{}, err
+	}
+	request, err := n.issue(ctx, string(kindRegistration), registrationSubject{
+		ID: n.DID(), Peer: name, Organisation: mine.organisation, Document: mine.document,
+	}, 30*24*time.Hour)
+	if err != nil {
+		return Peer{}, err
+	}
+	record := peerRecord{
+		Peer: Peer{
+			DID: name, State: PeerInvited, Organisation: expect, Endpoint: to.Endpoint, Document: documentDigest(doc),
+			Created: n.now().UTC(), Updated: n.now().UTC(),
+		},
+		Credential: credential, Request: request,
+	}
+	// Kept before it is sent: their approval may arrive before our own transaction would have ended.
+	if err := n.putPeer(ctx, name, func(now *peerRecord) (*peerRecord, error) {
+		if now != nil && now.Peer.State != PeerInvited && now.Peer.State != PeerRefused {
+			return nil, fail(CodeConflict, "%s asked to be registered here meanwhile; look at it and approve it", name)
+		}
+		return &record, nil
+	}); err != nil {
+		return Peer{}, err
+	}
+	if _, _, err := n.converse(ctx, to, kindRegistration, "", kindRegistrationReply, request, n.identity.Credential); err != nil {
+		if drop := n.dropInvitation(context.WithoutCancel(ctx), name, request); drop != nil {
+			err = errors.Join(err, drop)
+		}
+		return Peer{}, err
+	}
+	return n.Peer(ctx, name)
+}
+
+// dropInvitation takes back a registration request that did not reach the peer.
+func (n *Node) dropInvitation(ctx context.Context, name string, request []byte) error {
+	return n.store.Update(ctx, func(tx *store.Tx) error {
+		r, err := n.kept.peers.Get(tx, []byte(name))
+		if err != nil || r.Peer.State != PeerInvited || string(r.Request) != string(request) {
+			return nil
+		}
+		return n.kept.peers.Delete(tx, []byte(name))
+	})
+}
+
+func sameOrganisation(name string, theirs organisationSubject, expect Organisation) error {
+	if theirs.ID != name {
+		return fail(CodeMismatch, "the organisation credential is about another DID than %s", name)
+	}
+	for _, f := range []struct{ field, stated, expected string }{
+		{"name", theirs.LegalName, expect.Name},
+		{"registration number", theirs.RegistrationNumber, expect.RegistrationNumber},
+		{"country", theirs.Country, expect.Country},
+	} {
+		if f.stated != f.expected {
+			return fail(CodeMismatch, "the %s of the organisation differs: expected %q, but %s states %q; nothing was registered",
+				f.field, f.expected, name, oneLine(f.stated, 300))
+		}
+	}
+	return nil
+}
+
+// locate resolves a peer and finds where its node listens.
+func (n *Node) locate(ctx context.Context, name string) (peerAddress, *did.Document, error) {
+	res, err := n.resolver.Resolve(ctx, name)
+	if err != nil {
+		if ctx.Err() != nil {
+			return peerAddress{}, nil, ctx.Err()
+		}
+		return peerAddress{}, nil, &Error{Code: CodeResolution, Detail: "the DID " + name + " could not be resolved", Err: err}
+	}
+	service, ok := res.Document.Service(did.ServiceTypeNode)
+	if !ok {
+		return peerAddress{}, nil, fail(CodeUnreachable, "the DID document of %s names no %s service, so its node cannot be reached over a network", name, did.ServiceTypeNode)
+	}
+	u, err := url.Parse(service.Endpoint)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return peerAddress{}, nil, fail(CodeUnreachable, "the %s service of %s is not a plain https address", did.ServiceTypeNode, name)
+	}
+	return peerAddress{DID: name, Endpoint: strings.TrimSuffix(service.Endpoint, "/")}, res.Document, nil
+}
+
+type ownDigests struct{ organisation, document string }
+
+func (n *Node) ownDigests() (d ownDigests, err error) {
+	if d.organisation, err = digestJSON(n.identity.Credential); err != nil {
+		return d, err
+	}
+	d.document, err = digestJSON(n.identity.Document)
+	return d, err
+}
+
+// Peers lists all peers by name of their organisation.
+func (n *Node) Peers(ctx context.Context) ([]Peer, error) {
+	out := []Peer{}
+	err := n.store.View(ctx, func(tx *store.Tx) error {
+		for item, err := range n.kept.peers.All(tx, store.Range{}) {
+			if err != nil {
+				return err
+			}
+			out = append(out, item.Value.Peer)
+		}
+		return nil
+	})
+	slices.SortFunc(out, func(a, b Peer) int {
+		if c := strings.Compare(a.Organisation.Name, b.Organisation.Name); c != 0 {
+			return c
+		}
+		return strings.Compare(a.DID, b.DID)
+	})
+	return out, err
+}
+
+// Peer gives one peer.
+func (n *Node) Peer(ctx context.Context, name string) (Peer, error) {
+	r, err := n.peer(ctx, name)
+	if err != nil {
+		return Peer{}, err
+	}
+	return r.Peer, nil
+}
+
+func (n *Node) peer(ctx context.Context, name string) (*peerRecord, error) {
+	var out *peerRecord
+	err := n.store.View(ctx, func(tx *store.Tx) error {
+		r, err := n.kept.peers.Get(tx, []byte(name))
+		if errors.Is(err, store.ErrNotFound) {
+			return fail(CodeUnknownPeer, "%s is not registered here", oneLine(name, 300))
+		}
+		out = &r
+		return err
+	})
+	return out, err
+}
+
+// putPeer changes one peer in one transaction; change gets nil where there is none yet.
+func (n *Node) putPeer(ctx context.Context, name string, change func(now *peerRecord) (*peerRecord, error)) error {
+	return n.store.Update(ctx, func(tx *store.Tx) error { return n.putPeerTx(tx, name, change) })
+}
+
+func (n *Node) putPeerTx(tx *store.Tx, name string, change func(now *peerRecord) (*peerRecord, error)) error {
+	var now *peerRecord
+	r, err := n.kept.peers.Get(tx, []byte(name))
+	switch {
+	case err == nil:
+		now = &r
+	case !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	next, err := change(now)
+	if err != nil || next == nil {
+		return err
+	}
+	if now == nil {
+		count, err := n.kept.peers.Len(tx)
+		if err != nil {
+			return err
+		}
+		if count >= maxPeers {
+			return fail(CodeTooMany, "this node has %d peers, as many as it takes", maxPeers)
+		}
+	}
+	next.Peer.Updated = n.now().UTC()
+	return n.kept.peers.Put(tx, []byte(name), *next)
+}
+
+// ApprovePeer says yes to a peer that asked to be registered. The signed decision is sent to it, again and again until it
+// arrives; the peer is approved here at once.
+func (n *Node) ApprovePeer(ctx context.Context, name string) (Peer, error) {
+	return n.decide(ctx, name, true, "")
+}
+
+// RefusePeer says no to a peer that asked, or takes back a request of our own.
+func (n *Node) RefusePeer(ctx context.Context, name, reason string) (Peer, error) {
+	return n.decide(ctx, name, false, reason)
+}
+
+func (n *Node) decide(ctx context.Context, name string, approved bool, reason string) (Peer, error) {
+	if err := checkReason(reason); err != nil {
+		return Peer{}, err
+	}
+	r, err := n.peer(ctx, name)
+	if err != nil {
+		return Peer{}, err
+	}
+	if !approved && r.Peer.State == PeerInvited {
+		err := n.putPeer(ctx, name, func(now *peerRecord) (*peerRecord, error) {
+			if now == nil || now.Peer.State != PeerInvited {
+				return nil, fail(CodeConflict, "%s changed meanwhile; look at it again", name)
+			}
+			now.Peer.State, now.Peer.Reason = PeerRefused, reason
+			return now, nil
+		})
+		if err != nil {
+			return Peer{}, err
+		}
+		return n.Peer(ctx, name)
+	}
+	if r.Peer.State != PeerRequested {
+		return Peer{}, fail(CodePeerState, "%s is %s; only a peer that asked and waits for an answer can be approved or refused", name, r.Peer.State)
+	}
+	request, err := digestJSON(r.Request)
+	if err != nil {
+		return Peer{}, err
+	}
+	mine, err := n.ownDigests()
+	if err != nil {
+		return Peer{}, err
+	}
+	subject := decisionSubject{
+		ID: n.DID(), Peer: name, Request: request, Organisation: mine.organisation, Document: mine.document,
+		Approved: fmt.Sprint(approved), Reason: reason,
+	}
+	decision, err := n.issue(ctx, string(kindDecision), subject, organisationLife)
+	if err != nil {
+		return Peer{}, err
+	}
+	digest, err := digestJSON(decision)
+	if err != nil {
+		return Peer{}, err
+	}
+	err = n.store.Update(ctx, func(tx *store.Tx) error {
+		err := n.putPeerTx(tx, name, func(now *peerRecord) (*peerRecord, error) {
+			if now == nil || now.Peer.State != PeerRequested || string(now.Request) != string(r.Request) {
+				return nil, fail(CodeConflict, "%s changed meanwhile; look at it again", name)
+			}
+			now.Peer.State, now.Peer.Reason = PeerRefused, reason
+			if approved {
+				now.Peer.State, now.Peer.Registration = PeerApproved, digest
+			}
+			now.Decision, now.Peer.Undelivered = decision, true
+			return now, nil
+		})
+		if err != nil {
+			return err
+		}
+		_, err = n.jobs.Enqueue(tx, jobDeliver, deliverParams{Peer: name, Decision: digest})
+		return err
+	})
+	if err != nil {
+		return Peer{}, err
+	}
+	return n.Peer(ctx, name)
+}
+
+type deliverParams struct {
+	Peer     string `json:"peer"`
+	Decision string `json:"decision"`
+}
+
+// deliverDecision is the job that brings a decision to the peer that waits for it.
+func (n *Node) deliverDecision(ctx context.Context, t *jobs.Task) error {
+	var p deliverParams
+	if err := t.Params(&p); err != nil {
+		return err
+	}
+	r, err := n.peer(ctx, p.Peer)
+	if CodeOf(err) == CodeUnknownPeer {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if digest, err := digestJSON(r.Decision); err != nil || digest != p.Decision || !r.Peer.Undelivered {
+		return nil // decided otherwise since, or delivered before a restart
+	}
+	to, _, err := n.locate(ctx, p.Peer)
+	if err == nil {
+		_, _, err = n.converse(ctx, to, kindDecision, "", kindDecisionReply, r.Decision, n.identity.Credential)
+	}
+	if err != nil {
+		if rested := n.now().Sub(r.Peer.Updated); temporary(err) && rested < deliveryLife {
+			return jobs.Later(pauseSince(rested, 15*time.Minute), err)
+		}
+		return err
+	}
+	return n.putPeer(ctx, p.Peer, func(now *peerRecord) (*peerRecord, error) {
+		if now == nil || string(now.Decision) != string(r.Decision) {
+			return nil, nil
+		}
+		now.Peer.Undelivered = false
+		return now, nil
+	})
+}
+
+// pauseSince is how long to wait before the next try at something that last got on so long ago: a quarter of that, at least
+// half a second, at most the limit. A line that was down for a minute is tried again soon, one that was down for a day rarely.
+func pauseSince(rested, limit time.Duration) time.Duration {
+	return min(max(rested/4, 500*time.Millisecond), limit)
+}
+
+// SuspendPeer stops all exchanges with a peer until ResumePeer.
+func (n *Node) SuspendPeer(ctx context.Context, name, reason string) (Peer, error) {
+	if err := checkReason(reason); err != nil {
+		return Peer{}, err
+	}
+	err := n.putPeer(ctx, name, func(now *peerRecord) (*peerRecord, error) {
+		switch {
+		case now == nil:
+			return nil, fail(CodeUnknownPeer, "%s is not registered here", oneLine(name, 300))
+		case now.Peer.State == PeerSuspended:
+			return nil, fail(CodePeerState, "%s is suspended already", name)
+		}
+		now.Before, now.Peer.State, now.Peer.Reason = now.Peer.State, PeerSuspended, reason
+		return now, nil
+	})
+	if err != nil {
+		return Peer{}, err
+	}
+	return n.Peer(ctx, name)
+}
+
+// ResumePeer ends a suspension.
+func (n *Node) ResumePeer(ctx context.Context, name string) (Peer, error) {
+	err := n.putPeer(ctx, name, func(now *peerRecord) (*peerRecord, error) {
+		switch {
+		case now == nil:
+			return nil, fail(CodeUnknownPeer, "%s is not registered here", oneLine(name, 300))
+		case now.Peer.State != PeerSuspended:
+			return nil, fail(CodePeerState, "%s is not suspended", name)
+		}
+		now.Peer.State, now.Before, now.Peer.Reason = now.Before, "", ""
+		return now, nil
+	})
+	if err != nil {
+		return Peer{}, err
+	}
+	return n.Peer(ctx, name)
+}
+
+func checkReason(reason string) error {
+	if len([]rune(reason)) > maxReasonRunes || oneLine(reason, maxReasonRunes) != strings.TrimSpace(reason) {
+		return fail(CodeInvalid, "a reason is at most %d printable characters on one line", maxReasonRunes)
+	}
+	return nil
+}

@@ -1,0 +1,309 @@
+package exchange
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+
+	"ihyid/did"
+)
+
+// Challenge issues a challenge for one message. It is given to anybody: whether the sender is registered here is said only to
+// who proves to be that sender.
+func (n *Node) Challenge(_ context.Context, r ChallengeRequest) (Challenge, error) {
+	if _, err := did.Parse(r.Sender); err != nil || len(r.Sender) > 1024 {
+		return Challenge{}, fail(CodeInvalid, "the sender of the message to come must be a DID")
+	}
+	if _, ok := handlers[kind(r.Action)]; !ok {
+		return Challenge{}, fail(CodeUnsupported, "this node knows no message of that type")
+	}
+	if r.Exchange != "" && !isHex(r.Exchange, 16) {
+		return Challenge{}, fail(CodeInvalid, "an exchange id is 16 bytes in hex")
+	}
+	return n.challenges.issue(r)
+}
+
+func isHex(s string, size int) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == size && hex.EncodeToString(b) == s
+}
+
+// reply is what a handler answers: credentials to present, and perhaps a bearer token.
+type reply struct {
+	credentials [][]byte
+	token       string
+}
+
+// handler acts on one kind of verified message. peer is nil for a sender that is not registered here.
+type handler struct {
+	open   bool // also for senders that are not approved peers
+	handle func(n *Node, ctx context.Context, m *message, peer *peerRecord) (*reply, error)
+}
+
+var handlers = map[kind]handler{
+	kindIntroduction:   {true, (*Node).onIntroduction},
+	kindRegistration:   {true, (*Node).onRegistration},
+	kindDecision:       {true, (*Node).onDecision},
+	kindOpening:        {false, (*Node).onOpening},
+	kindAcceptance:     {false, (*Node).onAcceptance},
+	kindClaims:         {false, (*Node).onClaims},
+	kindAnswers:        {false, (*Node).onAnswers},
+	kindReceiptRequest: {false, (*Node).onReceiptRequest},
+	kindCompletion:     {false, (*Node).onCompletion},
+}
+
+// Message takes one presentation from another node, verifies it whole, acts on it and gives the reply. Nothing changes
+// unless all of it verifies.
+func (n *Node) Message(ctx context.Context, presentation []byte) (Reply, error) {
+	e, err := readEnvelope(presentation)
+	if err != nil {
+		return Reply{}, err
+	}
+	h, ok := handlers[e.Kind]
+	if !ok {
+		return Reply{}, fail(CodeUnsupported, "this node knows no message of that type")
+	}
+	if err := n.challenges.check(e.Challenge, e.Holder, string(e.Kind), e.Exchange); err != nil {
+		return Reply{}, err
+	}
+	peer, err := n.peer(ctx, e.Holder)
+	if err != nil && CodeOf(err) != CodeUnknownPeer {
+		return Reply{}, err
+	}
+	if peer == nil {
+		// Resolving a stranger's DID costs us a request to an address of its choice: a few at once, no more.
+		select {
+		case n.strangers <- struct{}{}:
+			defer func() { <-n.strangers }()
+		default:
+			return Reply{}, fail(CodeTooMany, "too many unregistered nodes are being looked at; try again in a minute")
+		}
+	}
+	m, err := n.verify(ctx, presentation, e, e.Holder, e.Challenge)
+	if err != nil {
+		return Reply{}, err
+	}
+	if err := n.challenges.use(e.Challenge, e.Holder, string(e.Kind), e.Exchange); err != nil {
+		return Reply{}, err
+	}
+	if peer != nil && peer.Peer.State == PeerSuspended {
+		return Reply{}, fail(CodePeerSuspended, "this node has suspended you; ask its administrator why")
+	}
+	if !h.open {
+		switch {
+		case peer == nil:
+			return Reply{}, fail(CodeUnknownPeer, "you are not registered here; ask to be registered first")
+		case peer.Peer.State != PeerApproved:
+			return Reply{}, fail(CodePeerState, "your registration here is not approved (%s)", peer.Peer.State)
+		}
+	}
+	r, err := h.handle(n, ctx, m, peer)
+	if err != nil {
+		return Reply{}, err
+	}
+	out, err := n.answer(ctx, m, r.credentials...)
+	if err != nil {
+		return Reply{}, err
+	}
+	return Reply{Presentation: out, Token: r.token}, nil
+}
+
+func (n *Node) onIntroduction(ctx context.Context, m *message, _ *peerRecord) (*reply, error) {
+	var s introductionSubject
+	if err := m.read(&s); err != nil {
+		return nil, err
+	}
+	if s.ID != m.From {
+		return nil, fail(CodeInvalid, "an introduction is about its sender")
+	}
+	mine, err := n.issue(ctx, string(kindIntroductionReply), introductionSubject{ID: n.DID(), Previous: m.Digest}, messageLife)
+	if err != nil {
+		return nil, err
+	}
+	return &reply{credentials: [][]byte{mine, n.identity.Credential}}, nil
+}
+
+func (n *Node) onRegistration(ctx context.Context, m *message, peer *peerRecord) (*reply, error) {
+	var s registrationSubject
+	if err := m.read(&s); err != nil {
+		return nil, err
+	}
+	var org organisationSubject
+	credential, err := m.attached(typeOrganisation, &org)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.checkParty(m, s.ID, s.Peer, s.Organisation, s.Document, credential, org); err != nil {
+		return nil, err
+	}
+	to, doc, err := n.locate(ctx, m.From)
+	if err != nil {
+		return nil, err
+	}
+	if peer == nil {
+		if err := n.roomForStranger(ctx); err != nil {
+			return nil, err
+		}
+	}
+	state := PeerRequested
+	err = n.putPeer(ctx, m.From, func(now *peerRecord) (*peerRecord, error) {
+		if now != nil {
+			switch now.Peer.State {
+			case PeerSuspended:
+				return nil, fail(CodePeerSuspended, "this node has suspended you; ask its administrator why")
+			case PeerApproved:
+				if !now.theyAsked(n.DID()) {
+					return nil, fail(CodeConflict, "you are registered here already")
+				}
+			case PeerInvited:
+				// Both asked at once: the request of the node whose DID sorts first stands.
+				if n.DID() < m.From {
+					state = PeerInvited
+					return nil, nil
+				}
+			}
+			if string(now.Request) == string(m.Credential) {
+				state = now.Peer.State
+				return nil, nil // heard before
+			}
+			if now.Peer.State == PeerApproved {
+				return nil, fail(CodeConflict, "you are registered here already")
+			}
+		}
+		return &peerRecord{
+			Peer: Peer{
+				DID: m.From, State: PeerRequested, Organisation: org.organisation(), Endpoint: to.Endpoint, Document: documentDigest(doc),
+				Created: n.now().UTC(),
+			},
+			Credential: credential, Request: m.Credential,
+		}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return n.received(ctx, kindRegistrationReply, m, string(state))
+}
+
+// theyAsked reports whether the registration began with a request of the peer's.
+func (r *peerRecord) theyAsked(own string) bool {
+	var c struct {
+		Issuer string `json:"issuer"`
+	}
+	return json.Unmarshal(r.Request, &c) == nil && c.Issuer != own
+}
+
+// roomForStranger bounds how many undecided requests of unknown nodes are kept.
+func (n *Node) roomForStranger(ctx context.Context) error {
+	peers, err := n.Peers(ctx)
+	if err != nil {
+		return err
+	}
+	waiting := 0
+	for _, p := range peers {
+		if p.State == PeerRequested {
+			waiting++
+		}
+	}
+	if waiting >= maxUndecided {
+		return fail(CodeTooMany, "too many registrations wait for this node's administrator; try again later")
+	}
+	return nil
+}
+
+func (n *Node) onDecision(ctx context.Context, m *message, peer *peerRecord) (*reply, error) {
+	var s decisionSubject
+	if err := m.read(&s); err != nil {
+		return nil, err
+	}
+	var org organisationSubject
+	credential, err := m.attached(typeOrganisation, &org)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.checkParty(m, s.ID, s.Peer, s.Organisation, s.Document, credential, org); err != nil {
+		return nil, err
+	}
+	if s.Approved != "true" && s.Approved != "false" {
+		return nil, fail(CodeInvalid, "a decision is true or false")
+	}
+	if err := checkReason(s.Reason); err != nil {
+		return nil, err
+	}
+	if peer == nil {
+		return nil, fail(CodeUnknownPeer, "this node did not ask you to register it")
+	}
+	var state PeerState
+	err = n.putPeer(ctx, m.From, func(now *peerRecord) (*peerRecord, error) {
+		if now == nil {
+			return nil, fail(CodeUnknownPeer, "this node did not ask you to register it")
+		}
+		if string(now.Decision) == string(m.Credential) {
+			state = now.Peer.State
+			return nil, nil // heard before
+		}
+		request, err := digestJSON(now.Request)
+		if err != nil {
+			return nil, err
+		}
+		if now.Peer.State != PeerInvited || request != s.Request {
+			return nil, fail(CodePeerState, "this node waits for no decision on that request")
+		}
+		if s.Approved == "true" {
+			if err := sameOrganisation(m.From, org, now.Peer.Organisation); err != nil {
+				return nil, err
+			}
+			now.Peer.State, now.Peer.Registration, now.Peer.Reason = PeerApproved, m.Digest, ""
+			now.Credential = credential
+		} else {
+			now.Peer.State, now.Peer.Reason = PeerRefused, s.Reason
+		}
+		now.Decision = m.Credential
+		state = now.Peer.State
+		return now, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return n.received(ctx, kindDecisionReply, m, string(state))
+}
+
+// checkParty holds what a registration message says of its sender and its receiver against who they are.
+func (n *Node) checkParty(m *message, sender, receiver, organisation, document string, credential []byte, org organisationSubject) error {
+	if sender != m.From || receiver != n.DID() {
+		return fail(CodeInvalid, "the message is not about its sender and this node")
+	}
+	if org.ID != m.From {
+		return fail(CodeInvalid, "the organisation credential is not about the sender")
+	}
+	if err := org.organisation().check(); err != nil {
+		return err
+	}
+	digest, err := digestJSON(credential)
+	if err != nil {
+		return err
+	}
+	if digest != organisation {
+		return fail(CodeMismatch, "the organisation credential is not the one that the message names")
+	}
+	for _, d := range m.Documents {
+		if d == document {
+			return nil
+		}
+	}
+	return fail(CodeMismatch, "the sender's DID document, as resolved here, is not the one that its message names")
+}
+
+func (n *Node) received(ctx context.Context, k kind, m *message, state string) (*reply, error) {
+	mine, err := n.issue(ctx, string(k), receivedSubject{ID: n.DID(), Previous: m.Digest, State: state}, messageLife)
+	if err != nil {
+		return nil, err
+	}
+	return &reply{credentials: [][]byte{mine}}, nil
+}
+
+// hashToken is what is kept of a bearer token.
+func hashToken(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}

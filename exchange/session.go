@@ -1,0 +1,422 @@
+package exchange
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"ihyid/contacts"
+	"ihyid/exchange/merkle"
+	"ihyid/store"
+)
+
+// Names of the sets of an exchange, as they stand in paths and keys.
+const (
+	setBundle  = "bundle"  // the initiator's entries
+	setClaims  = "claims"  // the responder's claims on them
+	setAnswers = "answers" // the pairs, from the initiator
+	setOwn     = "own"     // never sent: the own digests, as they were when the exchange began
+)
+
+// session is one exchange as it is kept: everything that is needed to go on after a restart.
+type session struct {
+	ID      string `json:"id"`
+	Role    Role   `json:"role"`
+	Peer    string `json:"peer"`
+	State   State  `json:"state"`
+	Job     string `json:"job,omitempty"`
+	Error   string `json:"error,omitempty"`
+	Request        // profile by name, protocol, purpose
+
+	ProfileID         string `json:"profile_id"` // "sha256:…"
+	Agreement         string `json:"agreement"`
+	Epoch             string `json:"epoch"`
+	InitiatorDocument string `json:"initiator_document"`
+	ResponderDocument string `json:"responder_document"`
+	InitiatorKey      string `json:"initiator_key"`
+	ResponderKey      string `json:"responder_key"`
+
+	Seed       []byte                        `json:"seed"` // of the own set and the own row numbers
+	Sets       map[string]*merkle.Commitment `json:"sets"`
+	Arrived    map[string][]edges            `json:"arrived"` // of sets that come in chunks; a chunk that is missing has no edges
+	OwnRoot    string                        `json:"own_root,omitempty"`
+	OwnCount   uint64                        `json:"own_count,omitempty"`
+	PeerRoot   string                        `json:"peer_root,omitempty"`
+	PeerCount  uint64                        `json:"peer_count,omitempty"`
+	Transcript string                        `json:"transcript,omitempty"`
+	Previous   string                        `json:"previous,omitempty"`
+
+	Token       string    `json:"token,omitempty"` // initiator: the token; responder: its hash
+	TokenExpiry time.Time `json:"token_expiry,omitzero"`
+
+	Matches  []Match `json:"matches,omitempty"` // of the own contacts, by contact and row
+	InCommon int     `json:"in_common"`
+	Possible int     `json:"possible"`
+	Pairs    uint64  `json:"pairs"` // pairs of tier match
+	Maybes   uint64  `json:"maybes"`
+
+	Created  time.Time `json:"created"`
+	Updated  time.Time `json:"updated"`
+	Finished time.Time `json:"finished,omitzero"`
+}
+
+// edges are the first and the last entry of a chunk that arrived and was verified.
+type edges struct {
+	First []byte `json:"first,omitempty"`
+	Last  []byte `json:"last,omitempty"`
+}
+
+// letter is one message of an exchange, kept as evidence and to be sent again.
+type letter struct {
+	From         string            `json:"from"`
+	Credential   json.RawMessage   `json:"credential"`
+	Attached     []json.RawMessage `json:"attached,omitempty"`
+	Presentation json.RawMessage   `json:"presentation,omitempty"` // as first received; own ones are not kept
+}
+
+func (s *session) key() []byte { return []byte(s.ID) }
+
+func letterKey(id string, k kind) []byte { return []byte(id + "/" + string(k)) }
+
+func chunkKey(id, set string, index uint32) []byte {
+	return fmt.Appendf(nil, "%s/%s/%08x", id, set, index)
+}
+
+// parties gives both DIDs in their roles.
+func (n *Node) parties(s *session) (initiator, responder string) {
+	if s.Role == Initiator {
+		return n.DID(), s.Peer
+	}
+	return s.Peer, n.DID()
+}
+
+// transcript is the transcript of an exchange in which both sets are committed to.
+func (n *Node) transcript(s *session) (string, error) {
+	initiator, responder := n.parties(s)
+	st := Statement{
+		V: "1", Exchange: s.ID, Initiator: initiator, Responder: responder,
+		InitiatorDocument: s.InitiatorDocument, ResponderDocument: s.ResponderDocument,
+		Agreement: s.Agreement, Profile: s.ProfileID, Purpose: s.Purpose, Protocol: s.Protocol, Epoch: s.Epoch,
+	}
+	s.setRoots(&st)
+	if t := transcriptOf(&st); t != "" {
+		return t, nil
+	}
+	return "", errors.New("a transcript could not be written")
+}
+
+// setRoots puts both commitments into a statement.
+func (s *session) setRoots(st *Statement) {
+	initiator, responder := [2]string{s.OwnRoot, fmt.Sprint(s.OwnCount)}, [2]string{s.PeerRoot, fmt.Sprint(s.PeerCount)}
+	if s.Role == Responder {
+		initiator, responder = responder, initiator
+	}
+	st.InitiatorRoot, st.InitiatorCount, st.ResponderRoot, st.ResponderCount = initiator[0], initiator[1], responder[0], responder[1]
+}
+
+// transcriptOf is T of PROTOCOL section 5.3, in hex: the digest of what both sides agreed on, once both sets were committed to.
+func transcriptOf(st *Statement) string {
+	raw, err := json.Marshal(map[string]string{
+		"v": st.V, "exchange": st.Exchange, "initiator": st.Initiator, "responder": st.Responder,
+		"initiatorDocument": st.InitiatorDocument, "responderDocument": st.ResponderDocument,
+		"agreement": st.Agreement, "profile": st.Profile, "purpose": st.Purpose, "protocol": st.Protocol, "epoch": st.Epoch, "pk": "",
+		"initiatorRoot": st.InitiatorRoot, "initiatorCount": st.InitiatorCount,
+		"responderRoot": st.ResponderRoot, "responderCount": st.ResponderCount,
+	})
+	if err != nil {
+		return ""
+	}
+	digest, err := digestJSON(raw)
+	if err != nil {
+		return ""
+	}
+	return digest
+}
+
+// sessionLocks serialises what happens to one exchange: its job, messages of its peer, its chunks.
+type sessionLocks struct {
+	mu   sync.Mutex
+	held map[string]*sessionLock
+}
+
+type sessionLock struct {
+	mu    sync.Mutex
+	users int
+}
+
+func (l *sessionLocks) lock(id string) (unlock func()) {
+	l.mu.Lock()
+	if l.held == nil {
+		l.held = map[string]*sessionLock{}
+	}
+	k := l.held[id]
+	if k == nil {
+		k = &sessionLock{}
+		l.held[id] = k
+	}
+	k.users++
+	l.mu.Unlock()
+	k.mu.Lock()
+	return func() {
+		k.mu.Unlock()
+		l.mu.Lock()
+		if k.users--; k.users == 0 {
+			delete(l.held, id)
+		}
+		l.mu.Unlock()
+	}
+}
+
+// session reads one exchange.
+func (n *Node) session(ctx context.Context, id string) (*session, error) {
+	var out *session
+	err := n.store.View(ctx, func(tx *store.Tx) error {
+		s, err := n.kept.sessions.Get(tx, []byte(id))
+		if errors.Is(err, store.ErrNotFound) {
+			return fail(CodeUnknownExchange, "there is no exchange %s here", oneLine(id, 64))
+		}
+		if s.Sets == nil {
+			s.Sets = map[string]*merkle.Commitment{}
+		}
+		if s.Arrived == nil {
+			s.Arrived = map[string][]edges{}
+		}
+		out = &s
+		return err
+	})
+	return out, err
+}
+
+func (n *Node) putSession(tx *store.Tx, s *session) error {
+	s.Updated = n.now().UTC()
+	if s.State.Finished() && s.Finished.IsZero() {
+		s.Finished = s.Updated
+	}
+	return n.kept.sessions.Put(tx, s.key(), *s)
+}
+
+// save keeps a session in a transaction of its own.
+func (n *Node) save(ctx context.Context, s *session) error {
+	return n.store.Update(ctx, func(tx *store.Tx) error { return n.putSession(tx, s) })
+}
+
+// fail ends an exchange. What it stored for later steps is removed; messages are kept as evidence.
+func (n *Node) endSession(ctx context.Context, s *session, why string) error {
+	s.State, s.Error = StateFailed, oneLine(why, 500)
+	return n.store.Update(ctx, func(tx *store.Tx) error {
+		if err := n.dropChunks(tx, s); err != nil {
+			return err
+		}
+		return n.putSession(tx, s)
+	})
+}
+
+// dropChunks removes the sets of an exchange that has ended; their roots stay in its messages and its receipt.
+func (n *Node) dropChunks(tx *store.Tx, s *session) error {
+	var keys [][]byte
+	for item, err := range n.kept.chunks.All(tx, store.Range{Prefix: []byte(s.ID+"/")}) {
+		if err != nil {
+			return err
+		}
+		keys = append(keys, slices.Clone(item.Key))
+	}
+	for _, k := range keys {
+		if err := n.kept.chunks.Delete(tx, k); err != nil {
+			return err
+		}
+	}
+	s.Token, s.TokenExpiry, s.Arrived = "", time.Time{}, nil
+	return nil
+}
+
+// putSet keeps the bytes of a set in chunks.
+func (n *Node) putSet(tx *store.Tx, id, set string, data []byte, chunk int) error {
+	for i := uint32(0); len(data) > 0; i++ {
+		size := min(chunk, len(data))
+		if err := n.kept.chunks.Put(tx, chunkKey(id, set, i), data[:size]); err != nil {
+			return err
+		}
+		data = data[size:]
+	}
+	return nil
+}
+
+// getSet reads a set back whole.
+func (n *Node) getSet(ctx context.Context, id, set string) ([]byte, error) {
+	var out []byte
+	err := n.store.View(ctx, func(tx *store.Tx) error {
+		for item, err := range n.kept.chunks.All(tx, store.Range{Prefix: []byte(id+"/"+set+"/")}) {
+			if err != nil {
+				return err
+			}
+			out = append(out, item.Value...)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// profile finds the profile that a session runs under, and makes sure that it is still the same one.
+func (n *Node) sessionProfile(s *session) (*contacts.Profile, error) {
+	p, ok := n.profiles[s.Profile]
+	if !ok || p.ID() != s.ProfileID {
+		return nil, fail(CodeUnknownProfile, "the profile %s of this exchange is no longer known here", oneLine(s.Profile, 80))
+	}
+	return p, nil
+}
+
+// profileByID finds a profile by its digest.
+func (n *Node) profileByID(id string) (string, *contacts.Profile, error) {
+	for name, p := range n.profiles {
+		if p.ID() == id {
+			return name, p, nil
+		}
+	}
+	return "", nil, fail(CodeUnknownProfile, "this node knows no matching profile with the digest %s; both sides need the same one", oneLine(id, 80))
+}
+
+// view is a session as people see it.
+func (n *Node) view(s *session, peerName string) Exchange {
+	e := Exchange{
+		ID: s.ID, Role: s.Role, Peer: s.Peer, PeerName: peerName, Profile: s.Profile, ProfileDigest: s.ProfileID, Protocol: s.Protocol,
+		Purpose: s.Purpose, State: s.State, Job: s.Job, OwnCount: s.OwnCount, PeerCount: s.PeerCount, InCommon: s.InCommon, Possible: s.Possible,
+		Error: s.Error, Created: s.Created, Updated: s.Updated,
+	}
+	end := n.now()
+	if !s.Finished.IsZero() {
+		end = s.Finished
+		e.Finished = &s.Finished
+	}
+	e.Seconds = end.Sub(s.Created).Seconds()
+	if s.State == StateDone {
+		e.Receipt = s.ID
+	}
+	return e
+}
+
+// Exchanges lists all exchanges, newest first.
+func (n *Node) Exchanges(ctx context.Context) ([]Exchange, error) {
+	out := []Exchange{}
+	err := n.store.View(ctx, func(tx *store.Tx) error {
+		for item, err := range n.kept.sessions.All(tx, store.Range{}) {
+			if err != nil {
+				return err
+			}
+			name, err := n.peerName(tx, item.Value.Peer)
+			if err != nil {
+				return err
+			}
+			out = append(out, n.view(&item.Value, name))
+		}
+		return nil
+	})
+	slices.SortFunc(out, func(a, b Exchange) int {
+		if c := b.Created.Compare(a.Created); c != 0 {
+			return c
+		}
+		return slices.Compare([]byte(a.ID), []byte(b.ID))
+	})
+	return out, err
+}
+
+// Exchange gives one exchange.
+func (n *Node) Exchange(ctx context.Context, id string) (Exchange, error) {
+	s, err := n.session(ctx, id)
+	if err != nil {
+		return Exchange{}, err
+	}
+	var name string
+	err = n.store.View(ctx, func(tx *store.Tx) error {
+		name, err = n.peerName(tx, s.Peer)
+		return err
+	})
+	return n.view(s, name), err
+}
+
+func (n *Node) peerName(tx *store.Tx, peer string) (string, error) {
+	r, err := n.kept.peers.Get(tx, []byte(peer))
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	return r.Peer.Organisation.Name, err
+}
+
+// Matches lists the own contacts that an exchange found, best first; empty until the exchange is done.
+func (n *Node) Matches(ctx context.Context, id string) ([]Match, error) {
+	s, err := n.session(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	out := []Match{}
+	for _, m := range s.Matches {
+		stored, err := n.register.Get(ctx, m.Contact)
+		if err == nil {
+			m.ExternalID = stored.ExternalID
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// Presentations gives the messages of an exchange that this node received, by type, as they came.
+func (n *Node) Presentations(ctx context.Context, id string) (map[string]json.RawMessage, error) {
+	if _, err := n.session(ctx, id); err != nil {
+		return nil, err
+	}
+	out := map[string]json.RawMessage{}
+	err := n.store.View(ctx, func(tx *store.Tx) error {
+		for item, err := range n.kept.letters.All(tx, store.Range{Prefix: []byte(id+"/")}) {
+			if err != nil {
+				return err
+			}
+			if len(item.Value.Presentation) > 0 {
+				out[string(item.Key[len(id)+1:])] = item.Value.Presentation
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// expireSessions ends exchanges in which nothing has happened for too long: the other side went silent.
+func (n *Node) expireSessions(ctx context.Context) error {
+	var old []string
+	limit := n.now().Add(-n.sessionLife)
+	err := n.store.View(ctx, func(tx *store.Tx) error {
+		for item, err := range n.kept.sessions.All(tx, store.Range{}) {
+			if err != nil {
+				return err
+			}
+			if s := item.Value; !s.State.Finished() && s.Updated.Before(limit) {
+				old = append(old, s.ID)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range old {
+		if err := n.expire(ctx, id, limit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Node) expire(ctx context.Context, id string, limit time.Time) error {
+	defer n.locks.lock(id)()
+	s, err := n.session(ctx, id)
+	if err != nil || s.State.Finished() || !s.Updated.Before(limit) {
+		return err
+	}
+	why := fmt.Sprintf("nothing was heard of the other side for %s", n.sessionLife)
+	if s.Role == Responder && s.State == StateClaiming {
+		why += "; it had received our claims and gave no answers (unilateral)"
+	}
+	return n.endSession(ctx, s, why)
+}

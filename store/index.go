@@ -1,0 +1,495 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sync/atomic"
+)
+
+const (
+	// MaxRef is the largest reference an index holds.
+	MaxRef = 1<<63 - 2
+	// holeRef stands in a crowded value for a reference that was removed.
+	holeRef = 1<<63 - 1
+
+	// DefaultMaxEqual is how many references a value can have before it is crowded.
+	DefaultMaxEqual = 1024
+	// DefaultMaxHits is how many references Insert reports for one value.
+	DefaultMaxHits = 16
+)
+
+// Index finds references (record numbers, say) by value, without keeping the value: its entries are
+// HMAC-SHA-256(K_idx, len(name) ‖ name ‖ value ‖ uint32 i), cut to 16 bytes, with i = 0, 1, … for the references of
+// one value (PROTOCOL section 11; the length is a uint32, all big-endian), so that the file does not even show which values are
+// frequent. It is a bag: a pair inserted twice is there twice.
+//
+// A value with more than its maximum of references is crowded: it is of no use for telling records apart, so only
+// its first references are kept and the rest counted.
+type Index struct {
+	s         *Store
+	name      string
+	maxEqual  uint32
+	maxHits   int
+	inner     []byte // HMAC's first block, then the name with its length
+	outer     [sha256.BlockSize]byte
+	tune      tuning
+	published atomic.Pointer[runSet]
+}
+
+// IndexEntry is one pair of a value and a reference. Term is what Index.Hash gives for the value; left zero, it is computed.
+type IndexEntry struct {
+	Value []byte
+	Term  Term
+	Ref   uint64
+}
+
+// Hits are references found for one value, in no particular order.
+type Hits struct {
+	Refs    []uint64
+	More    bool // there are more references than Refs holds
+	Crowded bool // the value is crowded: some of its references are not kept at all
+}
+
+// IndexOption changes how an index works.
+type IndexOption func(*Index)
+
+// MaxEqual sets how many references a value may have before it is crowded. It belongs to the stored data: using an index with another one than it
+// was made with is an error.
+func MaxEqual(n int) IndexOption { return func(x *Index) { x.maxEqual = uint32(max(n, 1)) } }
+
+// MaxHits sets how many references Insert reports for one value.
+func MaxHits(n int) IndexOption { return func(x *Index) { x.maxHits = max(n, 1) } }
+
+// NewIndex returns the index of the given name (as for NewCollection; the name is the label of PROTOCOL section 11). It comes into
+// being with its first entry. Use one Index of a name in a program, or readers pay for loading it twice.
+func NewIndex(s *Store, name string, options ...IndexOption) *Index {
+	if !validName.MatchString(name) {
+		panic("store: invalid index name " + name)
+	}
+	x := &Index{s: s, name: name, maxEqual: DefaultMaxEqual, maxHits: DefaultMaxHits, tune: defaultTuning}
+	for _, o := range options {
+		o(x)
+	}
+	x.inner = make([]byte, sha256.BlockSize)
+	copy(x.inner, s.indexKey)
+	copy(x.outer[:], s.indexKey)
+	for i := range x.outer {
+		x.inner[i] ^= 0x36
+		x.outer[i] ^= 0x5c
+	}
+	x.inner = appendField(x.inner, []byte(name))
+	return x
+}
+
+// Name returns the index's name.
+func (x *Index) Name() string { return x.name }
+
+// Hash returns the term of a value. It may be called concurrently and needs no transaction.
+func (x *Index) Hash(value []byte) Term { return x.hash(value, 0) }
+
+// hash is HMAC written out, because the key's blocks and the name are the same every time: crypto/hmac would cost an
+// allocation or a lock for each of millions of values.
+func (x *Index) hash(value []byte, i uint32) Term {
+	var buf [256]byte
+	m := append(buf[:0], x.inner...)
+	m = append(m, value...)
+	m = binary.BigEndian.AppendUint32(m, i)
+	in := sha256.Sum256(m)
+	var out [sha256.BlockSize + sha256.Size]byte
+	copy(out[:], x.outer[:])
+	copy(out[sha256.BlockSize:], in[:])
+	sum := sha256.Sum256(out[:])
+	return Term(sum[:16])
+}
+
+// slot returns the empty entry of a value's i-th reference.
+func (x *Index) slot(value []byte, i uint32) entry {
+	hi, lo := x.hash(value, i).split()
+	return entry{hi: hi, lo: lo}
+}
+
+// Lookup returns at most max references of a value.
+func (x *Index) Lookup(tx *Tx, value []byte, max int) (Hits, error) {
+	var h Hits
+	if err := tx.check(x.s, false); err != nil {
+		return h, err
+	}
+	v, err := x.view(tx)
+	if err != nil {
+		return h, err
+	}
+	for i := uint32(0); i < x.maxEqual; i++ {
+		ref, ok, err := v.get(x.slot(value, i))
+		if err != nil || !ok {
+			return h, err
+		}
+		if ref == holeRef {
+			continue
+		}
+		if len(h.Refs) >= max {
+			h.More = true
+			break
+		}
+		h.Refs = append(h.Refs, ref)
+	}
+	// Only what filled all its places can be crowded, and it has its mark behind the last.
+	if _, h.Crowded, err = v.get(x.slot(value, x.maxEqual)); err != nil {
+		return h, err
+	}
+	h.More = h.More || h.Crowded
+	return h, nil
+}
+
+// Insert adds pairs. For each it returns the references that its value had before, those of earlier entries of the same call included, at
+// most MaxHits of them. Large calls are much faster than many small ones: a few thousand entries each. A pair of a crowded value
+// is counted, not kept.
+func (x *Index) Insert(tx *Tx, entries []IndexEntry) ([]Hits, error) {
+	if err := tx.check(x.s, true); err != nil {
+		return nil, err
+	}
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	v, err := x.view(tx)
+	if err != nil {
+		return nil, err
+	}
+	probes, err := x.probes(entries)
+	if err != nil {
+		return nil, err
+	}
+	hits := make([]Hits, len(entries))
+	fresh, err := v.place(entries, probes, hits)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.change(); err != nil {
+		return nil, err
+	}
+	if err := v.addRun(fresh); err != nil {
+		return nil, err
+	}
+	if err := v.relieve(len(fresh)); err != nil {
+		return nil, err
+	}
+	return hits, v.save()
+}
+
+// probes returns a sorted probe for each entry; equal terms keep the order of the entries.
+func (x *Index) probes(entries []IndexEntry) ([]probe, error) {
+	probes := make([]probe, len(entries))
+	for i := range entries {
+		e := &entries[i]
+		if e.Ref > MaxRef {
+			return nil, fmt.Errorf("%w: %d", ErrRef, e.Ref)
+		}
+		t := e.Term
+		if t == (Term{}) {
+			t = x.Hash(e.Value)
+		}
+		hi, lo := t.split()
+		probes[i] = probe{entry: entry{hi: hi, lo: lo}, n: i}
+	}
+	slices.SortFunc(probes, func(a, b probe) int {
+		switch {
+		case a.hi < b.hi:
+			return -1
+		case a.hi > b.hi:
+			return 1
+		case a.lo != b.lo:
+			return compareEntries(a.entry, b.entry)
+		}
+		return a.n - b.n
+	})
+	return probes, nil
+}
+
+// place finds the places of new entries and what was there before them. It returns the entries to write, sorted.
+func (v *indexView) place(entries []IndexEntry, probes []probe, hits []Hits) ([]entry, error) {
+	x := v.x
+	if err := v.probeAll(probes); err != nil {
+		return nil, err
+	}
+	fresh := make([]entry, 0, len(probes))
+	// groups are the values that are not simply new: probes[from:to] are all of one value.
+	type group struct {
+		from, to int
+		refs     []uint64
+		count    uint32 // places taken
+	}
+	var groups []group
+	for from := 0; from < len(probes); {
+		to := from + 1
+		for to < len(probes) && probes[to].same(probes[from].entry) {
+			to++
+		}
+		p := probes[from]
+		live := p.found && !p.dead()
+		if !live && to == from+1 {
+			p.ref = entries[p.n].Ref
+			fresh = append(fresh, p.entry)
+		} else {
+			g := group{from: from, to: to}
+			if live {
+				g.count = 1
+				if p.ref != holeRef {
+					g.refs = append(g.refs, p.ref)
+				}
+			}
+			groups = append(groups, g)
+		}
+		from = to
+	}
+	// Follow the values that have references already, all together round by round.
+	open := make([]int, 0, len(groups))
+	for i := range groups {
+		if groups[i].count > 0 {
+			open = append(open, i)
+		}
+	}
+	var crowd []int
+	for round := uint32(1); len(open) > 0; round++ {
+		if round >= x.maxEqual || int(round) > x.maxHits {
+			crowd = open
+			break
+		}
+		more := make([]probe, len(open))
+		for i, g := range open {
+			more[i] = probe{entry: x.slot(entries[probes[groups[g].from].n].Value, round), n: g}
+		}
+		slices.SortFunc(more, func(a, b probe) int { return compareEntries(a.entry, b.entry) })
+		if err := v.probeAll(more); err != nil {
+			return nil, err
+		}
+		open = open[:0]
+		for _, p := range more {
+			if p.found && !p.dead() {
+				g := &groups[p.n]
+				g.count++
+				if p.ref != holeRef {
+					g.refs = append(g.refs, p.ref)
+				}
+				open = append(open, p.n)
+			}
+		}
+	}
+	for _, i := range crowd {
+		g := &groups[i]
+		var err error
+		if g.count, err = v.count(entries[probes[g.from].n].Value, g.count); err != nil {
+			return nil, err
+		}
+	}
+	for i := range groups {
+		g := &groups[i]
+		value := entries[probes[g.from].n].Value
+		overflow, crowded := uint64(0), false
+		if g.count >= x.maxEqual {
+			var err error
+			if overflow, crowded, err = v.get(x.slot(value, x.maxEqual)); err != nil {
+				return nil, err
+			}
+		}
+		grown := overflow
+		for _, p := range probes[g.from:g.to] {
+			h := &hits[p.n]
+			h.Refs = slices.Clip(g.refs[:min(len(g.refs), x.maxHits)])
+			h.Crowded = crowded || grown > 0
+			h.More = h.Crowded || len(g.refs) > x.maxHits || int(g.count) > len(g.refs)
+			if g.count < x.maxEqual {
+				e := x.slot(value, g.count)
+				e.ref = entries[p.n].Ref
+				fresh = append(fresh, e)
+				g.count++
+				if len(g.refs) <= x.maxHits {
+					g.refs = append(g.refs, entries[p.n].Ref)
+				}
+				continue
+			}
+			grown++
+		}
+		if grown > overflow {
+			e := x.slot(value, x.maxEqual)
+			e.ref = grown
+			fresh = append(fresh, e)
+		}
+	}
+	slices.SortFunc(fresh, compareEntries)
+	return fresh, nil
+}
+
+// count returns the number of places that a value has taken, of which at least known, by doubling and halving: places
+// are taken without gaps.
+func (v *indexView) count(value []byte, known uint32) (uint32, error) {
+	x := v.x
+	lo, hi := known, x.maxEqual // lo places are taken; the answer is at most hi
+	for step := known; lo < hi; {
+		// Try growing steps first, then halves of what is left.
+		at := min(lo+max(step, 1), hi) // is the at-th place (from 1) taken?
+		if step == 0 {
+			at = lo + (hi-lo+1)/2
+		}
+		_, ok, err := v.get(x.slot(value, at-1))
+		switch {
+		case err != nil:
+			return 0, err
+		case ok:
+			lo = at
+			step *= 2
+		default:
+			hi = at - 1
+			step = 0
+		}
+	}
+	return lo, nil
+}
+
+// Remove takes pairs out, one of each if it is there several times; a pair that is not there changes nothing. Of a crowded value
+// only ask to remove what was inserted: pairs that are not kept can only be counted down. The entries' bytes go with the next merge; Erase
+// has them gone at once.
+func (x *Index) Remove(tx *Tx, entries ...IndexEntry) error {
+	v, edits, err := x.removal(tx, entries)
+	if err != nil || len(edits) == 0 {
+		return err
+	}
+	if err := v.change(); err != nil {
+		return err
+	}
+	if err := v.addRun(sortedEdits(edits)); err != nil {
+		return err
+	}
+	if err := v.relieve(len(edits)); err != nil {
+		return err
+	}
+	return v.save()
+}
+
+func sortedEdits(edits map[Term]uint64) []entry {
+	out := make([]entry, 0, len(edits))
+	for t, ref := range edits {
+		hi, lo := t.split()
+		out = append(out, entry{hi, lo, ref})
+	}
+	slices.SortFunc(out, compareEntries)
+	return out
+}
+
+// removal finds what has to change so that the pairs are no longer there: the new reference, or deadFlag, of each term concerned.
+func (x *Index) removal(tx *Tx, entries []IndexEntry) (*indexView, map[Term]uint64, error) {
+	if err := tx.check(x.s, true); err != nil {
+		return nil, nil, err
+	}
+	v, err := x.view(tx)
+	if err != nil {
+		return nil, nil, err
+	}
+	edits := map[Term]uint64{}
+	get := func(e entry) (uint64, bool, error) {
+		if ref, ok := edits[e.term()]; ok {
+			return ref, ref != deadFlag, nil
+		}
+		return v.get(e)
+	}
+	for n, e := range entries {
+		if n%checkEvery == 0 {
+			if err := tx.ctx.Err(); err != nil {
+				return nil, nil, err
+			}
+		}
+		if err := x.removePair(get, edits, e.Value, e.Ref); err != nil {
+			return nil, nil, err
+		}
+	}
+	return v, edits, nil
+}
+
+// removePair edits one value so that it has the reference once less. The places stay without gaps.
+func (x *Index) removePair(get func(entry) (uint64, bool, error), edits map[Term]uint64, value []byte, ref uint64) error {
+	var places []entry
+	at := -1
+	for i := uint32(0); i < x.maxEqual; i++ {
+		e := x.slot(value, i)
+		r, ok, err := get(e)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+		e.ref = r
+		if at < 0 && r == ref {
+			at = len(places)
+		}
+		places = append(places, e)
+	}
+	mark := x.slot(value, x.maxEqual)
+	overflow, crowded := uint64(0), false
+	if len(places) == int(x.maxEqual) {
+		var err error
+		if overflow, crowded, err = get(mark); err != nil {
+			return err
+		}
+	}
+	switch {
+	case crowded && at >= 0:
+		// What would fill the gap was not kept. A hole keeps the value crowded and its places without gaps.
+		edits[places[at].term()] = holeRef
+	case crowded && overflow > 1:
+		edits[mark.term()] = overflow - 1
+	case crowded:
+		// The last uncounted one: what is kept is complete again, so close the holes.
+		edits[mark.term()] = deadFlag
+		kept := 0
+		for _, p := range places {
+			if p.ref != holeRef {
+				edits[places[kept].term()] = p.ref
+				kept++
+			}
+		}
+		for _, p := range places[kept:] {
+			edits[p.term()] = deadFlag
+		}
+	case at >= 0:
+		last := places[len(places)-1]
+		if at < len(places)-1 {
+			edits[places[at].term()] = last.ref
+		}
+		edits[last.term()] = deadFlag
+	}
+	return nil
+}
+
+// Clear removes all entries, so that the index can be built anew.
+func (x *Index) Clear(tx *Tx) error {
+	if err := tx.check(x.s, true); err != nil {
+		return err
+	}
+	v, err := x.view(tx)
+	if err != nil || v.root == nil {
+		return err
+	}
+	if err := v.change(); err != nil {
+		return err
+	}
+	if err := v.cancelMerges(); err != nil {
+		return err
+	}
+	for _, r := range v.set.runs {
+		if err := v.dropRun(r.id); err != nil {
+			return err
+		}
+	}
+	v.set.runs = nil
+	return v.save()
+}
+
+// warm loads the fences, which otherwise the first transaction does.
+func (x *Index) warm(ctx context.Context) error {
+	return x.s.View(ctx, func(tx *Tx) error {
+		_, err := x.view(tx)
+		return err
+	})
+}
