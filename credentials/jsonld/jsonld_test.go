@@ -269,12 +269,13 @@ func TestPresentationGraphs(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	p, err := New(Options{MaxObjects: 5, MaxContexts: 2, MaxContextValues: 20})
+	p, err := New(Options{MaxObjects: 5, MaxScalars: 9, MaxContexts: 2, MaxContextValues: 20})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, doc := range map[string]string{
 		"objects":  credential(``, `"credentialSubject":[{"a":"x"},{"a":"x"},{"a":"x"},{"a":"x"},{"a":"x"}]`),
+		"values":   credential(``, `"credentialSubject":{"a":["1","2","3","4","5","6","7","8"]}`),
 		"contexts": credential(``, `"credentialSubject":{"@context":{},"a":{"@context":{},"b":"x"}}`),
 		"context":  credential(`"c":"urn:c","d":"urn:d","e":"urn:e","f":"urn:f","g":"urn:g","h":"urn:h","i":"urn:i","j":"urn:j","k":"urn:k","l":"urn:l","m":"urn:m","n":"urn:n","o":"urn:o","p":"urn:p","q":"urn:q"`, ``),
 		"depth":    credential(strings.Repeat(`"c":{"@id":"urn:x:c","@context":{`, 17)+strings.Repeat(`}}`, 17), ``),
