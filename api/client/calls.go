@@ -40,7 +40,7 @@ func (c *Client) Document(ctx context.Context) ([]byte, error) {
 }
 
 // ImportContacts uploads a contact list and gives the job that imports it. The list is streamed.
-func (c *Client) ImportContacts(ctx context.Context, list io.Reader, o register.ImportOptions) (api.Job, error) {
+func (c *Client) ImportContacts(ctx context.Context, list io.Reader, o api.ImportOptions) (api.Job, error) {
 	q := url.Values{}
 	if o.Comma != "" {
 		q.Set("comma", o.Comma)

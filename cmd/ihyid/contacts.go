@@ -58,7 +58,7 @@ is 1 when a row was rejected.`,
 			return a.with(func(c *client.Client) error {
 				return a.importContacts(cmd.Context(), c, args[0], importOptions{
 					report: report, strict: strict, noWait: noWait,
-					reading: register.ImportOptions{Comma: comma, DateOrder: dates},
+					reading: api.ImportOptions{Comma: comma, DateOrder: dates},
 				})
 			})
 		},
@@ -75,7 +75,7 @@ is 1 when a row was rejected.`,
 type importOptions struct {
 	report         string
 	strict, noWait bool
-	reading        register.ImportOptions
+	reading        api.ImportOptions
 }
 
 func (a *app) importContacts(ctx context.Context, c *client.Client, name string, o importOptions) error {

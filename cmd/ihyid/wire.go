@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"ihyid/api"
@@ -92,14 +94,18 @@ func createNode(ctx context.Context, o initOptions) (made madeNode, err error) {
 	}
 	node, err := exchange.Create(ctx, exchange.Options{Store: p.store, Keys: p.keys}, exchange.NewIdentity{
 		Method: o.Method, Host: o.Host, Path: o.Path, Organisation: o.Organisation, Curve: kms.Curve(o.Curve),
+		AllowLoopback: true, // who names a node after this machine means a trial on this machine
 	})
 	if err != nil {
 		return made, err
 	}
 	made = madeNode{Data: o.Data, DID: node.DID(), Organisation: node.Organisation()}
 	if node.DocumentPath() != "" {
-		if made.DocumentURL, err = did.WebURL(node.DID()); err != nil {
+		if made.DocumentURL, err = (did.Web{AllowLoopback: true}).URL(node.DID()); err != nil {
 			return made, err
+		}
+		if _, err := did.WebURL(node.DID()); err != nil {
+			made.Note = "only nodes on this machine can reach a node of that name"
 		}
 	}
 	return made, nil
@@ -166,7 +172,7 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 		return nil, err
 	}
 	node, err := exchange.Open(ctx, exchange.Options{
-		Store: p.store, Keys: p.keys, Resolver: did.NewResolver(did.Options{Web: web}), Register: reg, Jobs: queue,
+		Store: p.store, Keys: p.keys, Resolver: o.Network.resolver(web), Register: reg, Jobs: queue,
 		Transport: api.Transport(web), Profiles: p.profiles, Logger: o.Logger,
 	})
 	if err != nil {
@@ -179,6 +185,12 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 			return p.close()
 		},
 	}, nil
+}
+
+// resolver resolves DIDs over web. A did:web of this very machine is allowed where its addresses are.
+func (o networkOptions) resolver(web did.Fetcher) *did.CachingResolver {
+	loopback := slices.ContainsFunc(o.Private, func(p netip.Prefix) bool { return p.Addr().IsLoopback() })
+	return did.NewResolver(did.Options{Web: web, WebRules: did.Web{AllowLoopback: loopback}})
 }
 
 func builtinProfiles() (map[string]*contacts.Profile, error) {
@@ -215,7 +227,7 @@ func verifyReceipt(ctx context.Context, receipt []byte, o verifyOptions) (receip
 			return receiptReport{}, err
 		}
 		defer web.Close()
-		opts.Resolver = did.NewResolver(did.Options{Web: web})
+		opts.Resolver = o.network.resolver(web)
 	}
 	r := exchange.VerifyReceipt(ctx, receipt, opts)
 	out := receiptReport{Verified: r.Passed(), Checks: []receiptCheck{}}
@@ -234,7 +246,7 @@ func resolveDID(ctx context.Context, name string, network networkOptions) (resol
 		return resolution{}, err
 	}
 	defer web.Close()
-	r, err := did.NewResolver(did.Options{Web: web}).Resolve(ctx, name)
+	r, err := network.resolver(web).Resolve(ctx, name)
 	if err != nil {
 		return resolution{}, err
 	}
