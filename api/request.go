@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -20,6 +22,7 @@ import (
 type request struct {
 	id    string
 	cause error
+	leave func() // gives back the request's place early; more than once does no harm
 }
 
 type requestKey struct{}
@@ -28,7 +31,7 @@ func requestOf(ctx context.Context) *request {
 	if r, ok := ctx.Value(requestKey{}).(*request); ok {
 		return r
 	}
-	return &request{}
+	return &request{leave: func() {}}
 }
 
 // RequestHeader carries the id of a request in every answer.
@@ -62,11 +65,12 @@ func (s *Server) frame(side string, router *mux.Router, at places, grow int64) h
 			if v != nil {
 				panic(http.ErrAbortHandler) // the answer had begun: cut it, so that nobody takes it for whole
 			}
-			// What is left to send and to drain has deadlines too.
-			pw.extend(0)
+			// net/http now reads what is left of the body (up to 256 KiB) and then sends what is left of the
+			// answer: the deadline of the one must pass before that of the other.
 			if r.ProtoMajor == 1 {
 				_ = pw.control.SetReadDeadline(s.now().Add(s.limits.BodyGrace))
 			}
+			_ = pw.control.SetWriteDeadline(s.now().Add(2 * s.limits.BodyGrace))
 		}()
 
 		var match mux.RouteMatch
@@ -77,7 +81,8 @@ func (s *Server) frame(side string, router *mux.Router, at places, grow int64) h
 			busy().write(pw, req.id)
 			return
 		}
-		defer at.give()
+		req.leave = sync.OnceFunc(at.give)
+		defer req.leave()
 		router.ServeHTTP(pw, r)
 	})
 }
@@ -98,8 +103,8 @@ func (s *Server) log(r *http.Request, side, route string, req *request, w *paced
 		return
 	}
 	method := r.Method
-	if !knownMethod(method) {
-		method = "other"
+	if !slices.Contains(methods, method) {
+		method = "other" // a method can be any word
 	}
 	attrs := []slog.Attr{
 		slog.String("request", req.id), slog.String("side", side), slog.String("method", method),
@@ -113,15 +118,6 @@ func (s *Server) log(r *http.Request, side, route string, req *request, w *paced
 }
 
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
-
-func knownMethod(m string) bool {
-	for _, k := range methods {
-		if m == k {
-			return true
-		}
-	}
-	return false
-}
 
 // panicked keeps of a panic what cannot hold data: the runtime's own words, or the type of the value.
 func panicked(v any) error {
