@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,7 +46,10 @@ type testNode struct {
 	reg     *register.Register
 	queue   *jobs.Queue
 	stop    func()
+	ahead   atomic.Int64 // how far the node's clock is ahead, in nanoseconds
 }
+
+func (tn *testNode) now() time.Time { return time.Now().Add(time.Duration(tn.ahead.Load())) }
 
 func newWorld(t testing.TB) *world { return &world{t: t, nodes: map[string]*testNode{}} }
 
@@ -97,7 +101,7 @@ func (tn *testNode) start() {
 	must(tn.t, err)
 	node, err := Open(ctx, Options{
 		Store: tn.store, Keys: tn.keys, Resolver: tn.w, Register: tn.reg, Jobs: tn.queue, Transport: transportOf{tn},
-		Profiles: map[string]*contacts.Profile{tn.profile.Name(): tn.profile}, PollInterval: 50 * time.Millisecond,
+		Profiles: map[string]*contacts.Profile{tn.profile.Name(): tn.profile}, PollInterval: 50 * time.Millisecond, Clock: tn.now,
 	})
 	must(tn.t, err)
 	tn.w.mu.Lock()

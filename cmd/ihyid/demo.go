@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -9,42 +10,45 @@ import (
 )
 
 func (a *app) demoCommand() *cobra.Command {
-	o := demo.Options{}
+	o := demo.Options{Profile: defaultProfile, Protocol: "noise"}
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show the main job with three nodes on this machine",
-		Long: `Show the main job with three nodes on this machine: each gets a list of made-up people,
-every pair registers and exchanges, every receipt is verified as an auditor would, and
-a tampered one is refused. The results are held against the truth beside the lists; the
-status is 1 if anything is off.`,
-		Example: "  ihyid demo\n  ihyid demo --dir demo --keep",
+		Short: "Show the main job: three nodes register, exchange, find whom they share, and leave receipts",
+		Long: `Start three nodes on this machine, each a process with its own keys and its own DID; load a
+list of invented people into each; register every two with each other; find which people every two
+have in common without any personal data leaving a node; verify the signed receipts as an auditor
+would, and show that a tampered one is refused.
+
+Nothing outside this machine is reached, and nothing is left behind unless --dir or --keep is given.
+The results are held against the truth; where anything is off, the exit status is 1.`,
+		Example: `  ihyid demo
+  ihyid demo --dir out --keep
+  ihyid demo --json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
 			if o.Program, err = os.Executable(); err != nil {
-				return err
+				return fmt.Errorf("finding this program itself: %w", err)
 			}
 			if !a.json {
 				o.Out = a.out
 			}
-			result, err := demo.Run(cmd.Context(), o)
+			if o.Keep && a.json {
+				return usagef("--keep waits for Ctrl-C and --json for the end: give one")
+			}
+			r, err := demo.Run(cmd.Context(), o)
 			if err != nil {
-				return err
+				return fmt.Errorf("the demonstration could not be shown: %w", err)
 			}
 			if a.json {
-				if err := a.printJSON(result); err != nil {
-					return err
-				}
+				err = a.printJSON(r)
 			}
-			if !result.OK {
+			if err == nil && !r.OK {
 				return errNo
 			}
-			return nil
+			return err
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&o.Dir, "dir", "", "leave receipts, DID documents and presentations in this `directory`")
-	f.BoolVar(&o.Keep, "keep", false, "leave the nodes running until interrupted")
-	f.StringVar(&o.Profile, "profile", defaultProfile, "matching profile")
-	f.StringVar(&o.Protocol, "protocol", "noise", "protocol of the exchanges")
+	cmd.Flags().StringVar(&o.Dir, "dir", "", "`directory` to leave receipts, DID documents and presentations in; new or empty")
+	cmd.Flags().BoolVar(&o.Keep, "keep", false, "leave the nodes running until Ctrl-C, and say where they are")
 	return cmd
 }

@@ -94,7 +94,7 @@ func createNode(ctx context.Context, o initOptions) (made madeNode, err error) {
 	}
 	node, err := exchange.Create(ctx, exchange.Options{Store: p.store, Keys: p.keys}, exchange.NewIdentity{
 		Method: o.Method, Host: o.Host, Path: o.Path, Organisation: o.Organisation, Curve: kms.Curve(o.Curve),
-		AllowLoopback: true, // who names a node after this machine means a trial on this machine
+		AllowLoopback: true, // whoever names this machine itself gets a node that only this machine reaches: good for trials
 	})
 	if err != nil {
 		return made, err
@@ -172,7 +172,7 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 		return nil, err
 	}
 	node, err := exchange.Open(ctx, exchange.Options{
-		Store: p.store, Keys: p.keys, Resolver: o.Network.resolver(web), Register: reg, Jobs: queue,
+		Store: p.store, Keys: p.keys, Resolver: newResolver(web, o.Network), Register: reg, Jobs: queue,
 		Transport: api.Transport(web), Profiles: p.profiles, Logger: o.Logger,
 	})
 	if err != nil {
@@ -185,12 +185,6 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 			return p.close()
 		},
 	}, nil
-}
-
-// resolver resolves DIDs over web. A did:web of this very machine is allowed where its addresses are.
-func (o networkOptions) resolver(web did.Fetcher) *did.CachingResolver {
-	loopback := slices.ContainsFunc(o.Private, func(p netip.Prefix) bool { return p.Addr().IsLoopback() })
-	return did.NewResolver(did.Options{Web: web, WebRules: did.Web{AllowLoopback: loopback}})
 }
 
 func builtinProfiles() (map[string]*contacts.Profile, error) {
@@ -227,7 +221,7 @@ func verifyReceipt(ctx context.Context, receipt []byte, o verifyOptions) (receip
 			return receiptReport{}, err
 		}
 		defer web.Close()
-		opts.Resolver = o.network.resolver(web)
+		opts.Resolver = newResolver(web, o.network)
 	}
 	r := exchange.VerifyReceipt(ctx, receipt, opts)
 	out := receiptReport{Verified: r.Passed(), Checks: []receiptCheck{}}
@@ -240,13 +234,19 @@ func verifyReceipt(ctx context.Context, receipt []byte, o verifyOptions) (receip
 	return out, nil
 }
 
+// newResolver resolves names of this machine itself only where its addresses may be reached.
+func newResolver(web *outbound.Client, network networkOptions) *did.CachingResolver {
+	loopback := slices.ContainsFunc(network.Private, func(p netip.Prefix) bool { return p.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) })
+	return did.NewResolver(did.Options{Web: web, WebRules: did.Web{AllowLoopback: loopback}})
+}
+
 func resolveDID(ctx context.Context, name string, network networkOptions) (resolution, error) {
 	web, err := outbound.New(outbound.Options{AllowedNetworks: network.Private, ExtraRoots: network.Roots})
 	if err != nil {
 		return resolution{}, err
 	}
 	defer web.Close()
-	r, err := network.resolver(web).Resolve(ctx, name)
+	r, err := newResolver(web, network).Resolve(ctx, name)
 	if err != nil {
 		return resolution{}, err
 	}

@@ -15,6 +15,7 @@ import (
 	"ihyid/did"
 	"ihyid/examples"
 	"ihyid/exchange"
+	"ihyid/exchange/register"
 )
 
 // Options steer a demonstration.
@@ -152,7 +153,7 @@ func (d *demo) importLists(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		job, err := n.client.ImportContacts(ctx, bytes.NewReader(file), importOptions())
+		job, err := n.client.ImportContacts(ctx, bytes.NewReader(file), register.ImportOptions{})
 		if err == nil {
 			job, err = n.client.WatchJob(ctx, job.ID, nil)
 		}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 
-	"ihyid/api"
 	"ihyid/contacts"
 	"ihyid/contacts/list"
 	"ihyid/examples"
@@ -33,8 +32,6 @@ var floors = map[string]floor{
 	"soundex/1": {recall: 0.15, precision: 0.99},
 	"levant/1":  {recall: 0.92, precision: 0.99},
 }
-
-func importOptions() api.ImportOptions { return api.ImportOptions{} }
 
 func readTruth(profile string) (truth, error) {
 	t := truth{pairs: map[[2]string]map[[2]string]bool{}, digests: map[string]*contacts.Digests{}, ids: map[string][]string{}, floor: floors[profile]}
