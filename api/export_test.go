@@ -23,3 +23,5 @@ func CertificateOf(t *testing.T, certFile, keyFile string) (get func() *tls.Cert
 		return cert
 	}, func() { now = now.Add(certificateAge) }
 }
+
+var WithoutPatterns = withoutPatterns

@@ -192,6 +192,9 @@ func operate[I, O any](h huma.API, op huma.Operation, handler func(context.Conte
 		}
 		req := requestOf(ctx)
 		p := *problemOf(err)
+		if p.Code() == exchange.CodeUnknownPeer {
+			p = *newProblem(exchange.CodeNotFound, p.Detail) // here nobody is a sender: it is a peer that was asked for
+		}
 		p.Instance = requestPrefix + req.id
 		if p.cause != nil {
 			req.cause = p.cause

@@ -111,7 +111,7 @@ func TestOperations(t *testing.T) {
 	node := &fakeNode{}
 	r := serve(t, node)
 	node.peer = func(_ context.Context, what, did, reason string) (exchange.Peer, error) {
-		return exchange.Peer{DID: did, Reason: what + ":" + reason}, nil
+		return exchange.Peer{DID: did, Reason: what + " " + did + ": " + reason}, nil
 	}
 	r.reg.list = func(after uint64, limit int) ([]register.Stored, error) {
 		list := make([]register.Stored, limit)
@@ -137,13 +137,13 @@ func TestOperations(t *testing.T) {
 		{"GET", "/contacts/export", "", 200, "first_name\r\nHouman\r\n"},
 		{"GET", "/contacts/import/1/report", "", 200, `{"items":[]}`},
 		{"POST", "/peers", `{"did":"` + did + `","expect":{"name":"A"}}`, 201, `"did":"` + did + `"`},
-		{"POST", "/peers", `{"did":"` + did + `","expect":{"name":"A","country":"JO"}}`, 201, `"reason":"add:A//JO"`},
+		{"POST", "/peers", `{"did":"` + did + `","expect":{"name":"A","country":"JO"}}`, 201, `"reason":"add ` + did + `: A//JO"`},
 		{"GET", "/peers", "", 200, `{"items":[]}`},
 		{"GET", "/peers/" + inPath, "", 200, `"did":"` + did + `"`},
-		{"POST", "/peers/" + inPath + "/approve", "", 200, `"reason":"approve:"`},
-		{"POST", "/peers/" + inPath + "/refuse", `{"reason":"why"}`, 200, `"reason":"refuse:why"`},
-		{"POST", "/peers/" + inPath + "/suspend", `{"reason":"why"}`, 200, `"reason":"suspend:why"`},
-		{"POST", "/peers/" + inPath + "/resume", "", 200, `"reason":"resume:"`},
+		{"POST", "/peers/" + inPath + "/approve", "", 200, `"reason":"approve ` + did + `: "`},
+		{"POST", "/peers/" + inPath + "/refuse", `{"reason":"why"}`, 200, `"reason":"refuse ` + did + `: why"`},
+		{"POST", "/peers/" + inPath + "/suspend", `{"reason":"why"}`, 200, `"reason":"suspend ` + did + `: why"`},
+		{"POST", "/peers/" + inPath + "/resume", "", 200, `"reason":"resume ` + did + `: "`},
 		{"POST", "/exchanges", `{"peer":"` + did + `","profile":"soundex/1","protocol":"noise","purpose":"aid"}`, 202, `"purpose":"aid","state":"preparing"`},
 		{"GET", "/exchanges", "", 200, `{"items":[]}`},
 		{"GET", "/exchanges/00ff", "", 200, `"id":"00ff"`},
@@ -238,7 +238,7 @@ func TestLocalRefuses(t *testing.T) {
 			}
 			resp, body := ask(t, r.local, c.method, "http://node"+c.path, strings.NewReader(c.body), headers...)
 			p := wantProblem(t, resp, body, stable[c.code], c.code)
-			if bytes.Contains(body, []byte("SECRET")) || bytes.Contains(body, []byte("4711")) {
+			if bytes.Contains(body, []byte("SECRET")) || bytes.Contains(body, []byte("47114711")) {
 				t.Errorf("the answer repeats what was sent: %s", body)
 			}
 			if p.Detail == "" {
@@ -249,7 +249,7 @@ func TestLocalRefuses(t *testing.T) {
 			}
 		})
 	}
-	if log := r.log.String(); strings.Contains(log, "SECRET") || strings.Contains(log, "4711") {
+	if log := r.log.String(); strings.Contains(log, "SECRET") || strings.Contains(log, "47114711") {
 		t.Errorf("the log repeats what was sent:\n%s", log)
 	}
 }
@@ -500,4 +500,17 @@ func TestMatchesExport(t *testing.T) {
 	r.reg.get = func(uint64) (register.Stored, error) { return register.Stored{}, errors.New("disk failed") }
 	resp, body = ask(t, r.local, "GET", "http://node/exchanges/00ff/matches/export", nil)
 	wantProblem(t, resp, body, 500, "internal")
+}
+
+func TestWithoutPatterns(t *testing.T) {
+	for in, want := range map[string]string{
+		"/healthz": "/healthz",
+		"/node/exchanges/{id:[0-9A-Za-z][0-9A-Za-z_:-]{0,127}}/{set:[a-z]{1,32}}/chunks/{index:0|[1-9][0-9]{0,9}}": "/node/exchanges/{id}/{set}/chunks/{index}",
+		"/peers/{did:did:[a-z0-9]+:[^/]+}/approve": "/peers/{did}/approve",
+		"/jobs/{id}": "/jobs/{id}",
+	} {
+		if got := api.WithoutPatterns(in); got != want {
+			t.Errorf("%s becomes %s, want %s", in, got, want)
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -75,7 +76,8 @@ func (s *Server) frame(side string, router *mux.Router, at places, grow int64) h
 
 		var match mux.RouteMatch
 		if router.Match(r, &match) && match.Route != nil {
-			route, _ = match.Route.GetPathTemplate()
+			template, _ := match.Route.GetPathTemplate()
+			route = withoutPatterns(template)
 		}
 		if !at.take() {
 			busy().write(pw, req.id)
@@ -96,7 +98,7 @@ func (s *Server) log(r *http.Request, side, route string, req *request, w *paced
 		level = slog.LevelError
 	case w.status >= 400:
 		level = slog.LevelWarn
-	case r.Method == http.MethodGet || r.Method == http.MethodHead || route == routeChunk:
+	case r.Method == http.MethodGet || r.Method == http.MethodHead || strings.HasSuffix(route, "/chunks/{index}"):
 		level = slog.LevelDebug
 	}
 	if !s.logger.Enabled(r.Context(), level) {
@@ -115,6 +117,28 @@ func (s *Server) log(r *http.Request, side, route string, req *request, w *paced
 		attrs = append(attrs, slog.String("error", req.cause.Error()))
 	}
 	s.logger.LogAttrs(context.WithoutCancel(r.Context()), level, "request", attrs...)
+}
+
+// withoutPatterns takes the patterns out of a route: /jobs/{id:[0-9]+} becomes /jobs/{id}.
+func withoutPatterns(template string) string {
+	var b strings.Builder
+	depth, pattern := 0, false
+	for _, c := range template {
+		switch {
+		case c == '{':
+			depth++
+		case c == '}':
+			if depth--; depth == 0 {
+				pattern = false
+			}
+		case c == ':' && depth == 1:
+			pattern = true
+		}
+		if !pattern && (c != '}' || depth == 0) {
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
 }
 
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}

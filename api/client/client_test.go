@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -248,6 +249,45 @@ func TestImportStreams(t *testing.T) {
 	if err != nil || job.Message != "tailcomma=%3B&date_order=dmy" {
 		t.Errorf("%+v, %v", job, err)
 	}
+}
+
+// A list that comes to a halt does not keep a caller who gave up.
+func TestImportGivenUp(t *testing.T) {
+	dir := t.TempDir()
+	begun := make(chan struct{})
+	node(t, dir, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = r.Body.Read(make([]byte, 1))
+		close(begun)
+		_, _ = io.Copy(io.Discard, r.Body)
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	halt := make(chan struct{})
+	t.Cleanup(func() { close(halt) })
+	go func() { <-begun; cancel() }()
+	if _, err := open(t, client.Options{DataDir: dir}).ImportContacts(ctx, &halting{"first_name", halt}, api.ImportOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	// A list that cannot be read says so.
+	broken := errors.New("the disk failed")
+	begun = make(chan struct{})
+	if _, err := open(t, client.Options{DataDir: dir}).ImportContacts(t.Context(), iotest.ErrReader(broken), api.ImportOptions{}); !errors.Is(err, broken) {
+		t.Errorf("%v", err)
+	}
+}
+
+type halting struct {
+	text string
+	halt chan struct{}
+}
+
+func (h *halting) Read(p []byte) (int, error) {
+	if h.text == "" {
+		<-h.halt
+		return 0, io.EOF
+	}
+	n := copy(p, h.text)
+	h.text = h.text[n:]
+	return n, nil
 }
 
 func TestDownloadBreaksOff(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -31,6 +32,7 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"ihyid": main
 //
 //	status N COMMAND ARGS…   the command ends with exit status N
 //	up DIR                   waits until a node serves the data directory
+//	until RE COMMAND ARGS…   runs the command again and again until its standard output matches
 //	port VAR                 sets VAR to a TCP port that was free a moment ago
 //	certificate              makes ca.pem, cert.pem and key.pem for localhost
 //	numbered N FILE          writes a contact list of N rows
@@ -38,7 +40,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": status, "up": up, "port": port, "certificate": certificate, "numbered": numbered,
+			"status": status, "until": until, "up": up, "port": port, "certificate": certificate, "numbered": numbered,
 		},
 	})
 }
@@ -69,18 +71,32 @@ func up(ts *testscript.TestScript, neg bool, args []string) {
 	c, err := client.New(client.Options{DataDir: ts.MkAbs(args[0])})
 	ts.Check(err)
 	defer c.Close()
+	again(ts, "a node serves "+args[0], func(ctx context.Context) bool {
+		_, err := c.Status(ctx)
+		return err == nil
+	})
+}
+
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until RE COMMAND ARGS…")
+	}
+	want := regexp.MustCompile("(?m)" + args[0])
+	again(ts, args[1]+" says "+args[0], func(context.Context) bool {
+		return ts.Exec(args[1], args[2:]...) == nil && want.MatchString(ts.ReadFile("stdout"))
+	})
+}
+
+// again tries until try gives true, for at most half a minute.
+func again(ts *testscript.TestScript, what string, try func(context.Context) bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		_, err := c.Status(ctx)
-		if err == nil {
-			return
-		}
+	for !try(ctx) {
 		select {
 		case <-ctx.Done():
-			ts.Fatalf("no node serves %s: %v", args[0], err)
+			ts.Fatalf("waited in vain until %s", what)
 		case <-tick.C:
 		}
 	}
