@@ -1,7 +1,6 @@
 package credentials
 
 import (
-	"maps"
 	"reflect"
 	"slices"
 )
@@ -65,20 +64,35 @@ func Context(terms ...Term) map[string]any {
 	return c
 }
 
-// SameContexts reports whether a document's @context is exactly ContextV2 followed by extra.
+// SameContexts reports whether a document's @context is exactly ContextV2 followed by extra, and no @context
+// stands deeper in the document (its proofs and embedded credentials aside). Names then mean what the
+// caller thinks they mean.
 func SameContexts(document map[string]any, extra ...any) bool {
 	have, ok := document["@context"].([]any)
-	return ok && reflect.DeepEqual(have, slices.Concat([]any{ContextV2}, plain(extra)))
+	if !ok || !reflect.DeepEqual(have, slices.Concat([]any{ContextV2}, extra)) {
+		return false
+	}
+	for key, v := range document {
+		if key != "@context" && key != "proof" && key != "verifiableCredential" && holdsContext(v) {
+			return false
+		}
+	}
+	return true
 }
 
-// plain brings contexts built in Go to the types that a parsed document has.
-func plain(contexts []any) []any {
-	out := make([]any, len(contexts))
-	for i, c := range contexts {
-		if m, ok := c.(map[string]any); ok {
-			c = maps.Clone(m)
+func holdsContext(v any) bool {
+	switch v := v.(type) {
+	case []any:
+		return slices.ContainsFunc(v, holdsContext)
+	case map[string]any:
+		if _, ok := v["@context"]; ok {
+			return true
 		}
-		out[i] = c
+		for _, e := range v {
+			if holdsContext(e) {
+				return true
+			}
+		}
 	}
-	return out
+	return false
 }

@@ -12,6 +12,7 @@ import (
 
 	"ihyid/credentials/dataintegrity"
 	"ihyid/credentials/ijson"
+	"ihyid/credentials/jose"
 )
 
 // The purposes of proofs that are used here (Controlled Identifiers 1.0 section 2.3).
@@ -34,20 +35,23 @@ type ProofOptions struct {
 	Expires   time.Time
 	Challenge string
 	Domain    []string
+	ID        string   // of the proof, a URL; needed where a later proof names it
+	Previous  []string // ids of proofs that this one signs with the document (a proof chain)
 }
 
 // Issuer secures credentials and presentations. Its zero value is ready; it may be used concurrently.
 type Issuer struct {
-	Suite string           // default suite; empty: ecdsa-jcs-2019
-	Clock func() time.Time // nil: time.Now
-	Rand  io.Reader        // nil: crypto/rand
+	Suite  string           // cryptosuite where the options name none; empty: DefaultSuite
+	Suites *Suites          // nil: those with the embedded contexts
+	Clock  func() time.Time // nil: time.Now
+	Rand   io.Reader        // nil: crypto/rand
 }
 
 // ErrNotIssuer says that a document names another as its issuer or holder than the owner of the key.
 var ErrNotIssuer = errors.New("the key belongs to another than the document names")
 
 // Credential checks an unsecured credential against the data model, adds a proof by the issuer that
-// it names, and gives it back in canonical form.
+// it names, and gives it back in canonical form; or, with SuiteJOSE, as a compact JWS.
 func (i *Issuer) Credential(ctx context.Context, unsecured []byte, key Key, o ProofOptions) ([]byte, error) {
 	d, err := i.read(unsecured)
 	if err != nil {
@@ -63,7 +67,7 @@ func (i *Issuer) Credential(ctx context.Context, unsecured []byte, key Key, o Pr
 	if o.Purpose == "" {
 		o.Purpose = AssertionMethod
 	}
-	out, err := i.secure(ctx, d, key, o)
+	out, err := i.secure(ctx, d, jose.TypeCredential, "vc", key, o)
 	if err != nil {
 		return nil, fmt.Errorf("issue credential: %w", err)
 	}
@@ -85,18 +89,77 @@ func (i *Issuer) Presentation(ctx context.Context, unsecured []byte, key Key, o 
 		return nil, fmt.Errorf("issue presentation: %w", err)
 	}
 	for k, c := range p.credentials {
-		if _, err := checkCredential(c); err != nil {
+		if hasType(c, envelopedCredential) {
+			_, err = unwrap(c, envelopedCredential, jose.TypeCredential)
+		} else {
+			_, err = checkCredential(c)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("issue presentation: credential %d: %w", k+1, err)
 		}
 	}
 	if o.Purpose == "" {
 		o.Purpose = Authentication
 	}
-	out, err := i.secure(ctx, d, key, o)
+	out, err := i.secure(ctx, d, jose.TypePresentation, "vp", key, o)
 	if err != nil {
 		return nil, fmt.Errorf("issue presentation: %w", err)
 	}
 	return out, nil
+}
+
+// AddProof adds a proof to a credential or presentation that has one already: beside it (a proof set), or
+// over it where the options name previous proofs (a chain). Anybody may add one; a verifier still asks for
+// one by the issuer or holder, and that all of them are good.
+func (i *Issuer) AddProof(ctx context.Context, secured []byte, key Key, o ProofOptions) ([]byte, error) {
+	out, err := i.addProof(ctx, secured, key, o)
+	if err != nil {
+		return nil, fmt.Errorf("add proof: %w", err)
+	}
+	return out, nil
+}
+
+func (i *Issuer) addProof(ctx context.Context, secured []byte, key Key, o ProofOptions) ([]byte, error) {
+	d, err := ijson.ParseObject(secured, ijson.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	purpose := AssertionMethod
+	if hasType(d, "VerifiablePresentation") {
+		purpose = Authentication
+		_, err = checkPresentation(d)
+	} else {
+		_, err = checkCredential(d)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.Purpose == "" {
+		o.Purpose = purpose
+	}
+	unsecured, proofs, err := dataintegrity.Split(d, 0)
+	if err != nil {
+		return nil, err
+	}
+	if len(proofs) == 0 {
+		return nil, wrong("proof", "is missing")
+	}
+	list := make([]any, 0, len(proofs)+1)
+	for _, p := range proofs {
+		list = append(list, p.Raw())
+		if p.ID != "" && p.ID == o.ID {
+			return nil, wrong("proof.id", "another proof has it")
+		}
+	}
+	signed, err := dataintegrity.Signed(unsecured, proofs, o.Previous)
+	if err != nil {
+		return nil, err
+	}
+	proof, err := i.prove(ctx, signed, key, o)
+	if err != nil {
+		return nil, err
+	}
+	return with(unsecured, append(list, proof))
 }
 
 func (i *Issuer) read(unsecured []byte) (map[string]any, error) {
@@ -110,15 +173,41 @@ func (i *Issuer) read(unsecured []byte) (map[string]any, error) {
 	return d, nil
 }
 
-func (i *Issuer) secure(ctx context.Context, d map[string]any, key Key, o ProofOptions) ([]byte, error) {
-	name := o.Suite
-	if name == "" {
-		name = i.Suite
+// secure adds the first proof to a document, or makes a token of it.
+func (i *Issuer) secure(ctx context.Context, d map[string]any, typ, cty string, key Key, o ProofOptions) ([]byte, error) {
+	if i.suiteName(o) == SuiteJOSE {
+		return i.token(d, typ, cty, key, o)
 	}
-	if name == "" {
-		name = dataintegrity.ECDSAJCS2019
+	if len(o.Previous) > 0 {
+		return nil, wrong("previousProof", "names a proof that the document does not have")
 	}
-	suite, ok := suites[name]
+	proof, err := i.prove(ctx, d, key, o)
+	if err != nil {
+		return nil, err
+	}
+	return with(d, proof)
+}
+
+// with gives a document with a proof in canonical form.
+func with(d map[string]any, proof any) ([]byte, error) {
+	secured := maps.Clone(d)
+	secured["proof"] = proof
+	return ijson.Canonical(secured)
+}
+
+func (i *Issuer) suiteName(o ProofOptions) string {
+	switch {
+	case o.Suite != "":
+		return o.Suite
+	case i.Suite != "":
+		return i.Suite
+	}
+	return DefaultSuite
+}
+
+func (i *Issuer) prove(ctx context.Context, d map[string]any, key Key, o ProofOptions) (map[string]any, error) {
+	name := i.suiteName(o)
+	suite, ok := i.Suites.suite(name)
 	if !ok {
 		return nil, fmt.Errorf("cryptosuite %q is not known here", name)
 	}
@@ -130,13 +219,7 @@ func (i *Issuer) secure(ctx context.Context, d map[string]any, key Key, o ProofO
 	if random == nil {
 		random = rand.Reader
 	}
-	proof, err := dataintegrity.Create(ctx, suite, d, config, key.Signer, random)
-	if err != nil {
-		return nil, err
-	}
-	secured := maps.Clone(d)
-	secured["proof"] = proof
-	return ijson.Canonical(secured)
+	return dataintegrity.Create(ctx, suite, d, config, key.Signer, random)
 }
 
 func (i *Issuer) config(suite string, key Key, o ProofOptions) (map[string]any, error) {
@@ -154,6 +237,14 @@ func (i *Issuer) config(suite string, key Key, o ProofOptions) (map[string]any, 
 		"verificationMethod": key.VerificationMethod,
 		"proofPurpose":       o.Purpose,
 	}
+	if o.ID != "" {
+		if !isURL(o.ID) {
+			return nil, wrong("proof.id", "is not a URL")
+		}
+		config["id"] = o.ID
+	}
+	setStrings(config, "previousProof", o.Previous)
+	setStrings(config, "domain", o.Domain)
 	if !o.Expires.IsZero() {
 		if !o.Expires.After(created) {
 			return nil, wrong("expires", "does not lie after created")
@@ -163,31 +254,23 @@ func (i *Issuer) config(suite string, key Key, o ProofOptions) (map[string]any, 
 	if o.Challenge != "" {
 		config["challenge"] = o.Challenge
 	}
-	switch len(o.Domain) {
-	case 0:
-	case 1:
-		config["domain"] = o.Domain[0]
-	default:
-		list := make([]any, len(o.Domain))
-		for k, d := range o.Domain {
-			list[k] = d
-		}
-		config["domain"] = list
-	}
 	return config, nil
 }
 
-// suites are the cryptosuites, by name.
-var suites = func() map[string]dataintegrity.Suite {
-	m := map[string]dataintegrity.Suite{}
-	for _, s := range []dataintegrity.Suite{
-		dataintegrity.NewECDSAJCS2019(),
-		dataintegrity.NewEdDSAJCS2022(),
-	} {
-		m[s.Name()] = s
+// setStrings sets a member to one string or to a list of them.
+func setStrings(config map[string]any, field string, values []string) {
+	switch len(values) {
+	case 0:
+	case 1:
+		config[field] = values[0]
+	default:
+		list := make([]any, len(values))
+		for k, v := range values {
+			list[k] = v
+		}
+		config[field] = list
 	}
-	return m
-}()
+}
 
 func clock(c func() time.Time) time.Time {
 	if c == nil {

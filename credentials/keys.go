@@ -27,7 +27,8 @@ type KeyStatus struct {
 type Signature struct {
 	VerificationMethod string
 	Created            time.Time      // as the signer states; proves nothing
-	Document           map[string]any // the secured document, proof included; not to be changed
+	Document           map[string]any // the document, its proofs included; not to be changed
+	Token              []byte         // the compact JWS, where that is how the document is secured
 }
 
 // Evidence vouches, from outside the signer, that a signature existed at some time: a cross-signature

@@ -54,6 +54,9 @@ func checkCredential(d map[string]any) (*credential, error) {
 	if err := checkSubjects(d); err != nil {
 		return nil, err
 	}
+	if err := checkProperties(d); err != nil {
+		return nil, err
+	}
 	_, c.status = d["credentialStatus"]
 	_, c.schema = d["credentialSchema"]
 	return c, nil
@@ -76,9 +79,12 @@ func checkPresentation(d map[string]any) (*presentation, error) {
 			return nil, err
 		}
 	}
+	if err := checkTyped(d, "termsOfUse"); err != nil {
+		return nil, err
+	}
 	v, ok := d["verifiableCredential"]
-	if !ok {
-		return p, nil
+	if ok && v == nil {
+		return nil, wrong("verifiableCredential", "is null")
 	}
 	for i, e := range each(v) {
 		m, ok := e.(map[string]any)
@@ -113,22 +119,34 @@ func checkBase(d map[string]any, typ string) error {
 	if err := checkID(d, "id"); err != nil {
 		return err
 	}
-	found := false
+	return checkType(d, typ)
+}
+
+// checkType checks that `type` holds one or more strings, and typ among them unless that is empty.
+func checkType(d map[string]any, typ string) error {
 	types := each(d["type"])
 	if len(types) == 0 {
 		return wrong("type", "is missing")
 	}
 	for i, t := range types {
-		s, ok := t.(string)
-		if !ok || s == "" {
+		if s, ok := t.(string); !ok || s == "" {
 			return wrong(fmt.Sprintf("type[%d]", i), "is not a non-empty string")
 		}
-		found = found || s == typ
 	}
-	if !found {
+	if typ != "" && !hasType(d, typ) {
 		return wrong("type", "does not name %s", typ)
 	}
 	return nil
+}
+
+// hasType reports whether `type` names typ.
+func hasType(d map[string]any, typ string) bool {
+	for _, t := range each(d["type"]) {
+		if t == typ {
+			return true
+		}
+	}
+	return false
 }
 
 func checkSubjects(d map[string]any) error {

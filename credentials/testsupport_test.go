@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"ihyid/credentials/dataintegrity"
 	"ihyid/credentials/internal/testkeys"
 )
 
@@ -39,7 +40,7 @@ var testTime = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func testClock() time.Time { return testTime }
 
-func testIssuer() *Issuer     { return &Issuer{Clock: testClock} }
+func testIssuer() *Issuer     { return &Issuer{Clock: testClock, Suite: dataintegrity.ECDSAJCS2019} }
 func testVerifier() *Verifier { return &Verifier{Keys: &keys{}, Clock: testClock} }
 
 type object = map[string]any

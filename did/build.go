@@ -63,7 +63,7 @@ func Build(spec DocumentSpec) (*Document, error) {
 	d, err := build(spec)
 	if err != nil {
 		if e, ok := errors.AsType[*Error](err); ok {
-			return nil, fmt.Errorf("did: building a document: %w", e)
+			err = e.Err
 		}
 		return nil, &Error{Code: InvalidDIDDocument, Err: fmt.Errorf("building a document: %w", err)}
 	}
@@ -116,7 +116,10 @@ func build(spec DocumentSpec) (*Document, error) {
 		}
 		services = append(services, map[string]any{"id": id, "type": s.Type, "serviceEndpoint": s.Endpoint})
 	}
-	doc := map[string]any{"@context": context, "id": spec.ID, "verificationMethod": b.methods}
+	doc := map[string]any{"@context": context, "id": spec.ID}
+	if len(b.methods) > 0 {
+		doc["verificationMethod"] = b.methods
+	}
 	for rel, list := range b.rels {
 		doc[rel] = list
 	}

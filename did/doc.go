@@ -16,6 +16,12 @@
 //     one for documents at hand.
 //   - A [Fetcher] is all that this package knows of the network.
 //   - An [Error] carries a [Code] of DID Resolution, which knows its HTTP status.
+//   - A [Dereferencer] finds what a DID URL stands for, and answers the HTTP binding of DID
+//     Resolution with [Dereferencer.Get].
+//   - A [History] keeps the versions of documents that were seen, by their digests.
+//   - A [Change] is the statement by which a pinned key vouches for a new version;
+//     [JudgeChange] decides whether to trust one. A [Fingerprint] of two documents is what
+//     their owners compare by telephone when nothing else can decide.
 //
 // # Caveats
 //
@@ -34,6 +40,9 @@
 // refused, together with localhost, unless [Web.AllowLoopback] is set, which admits
 // 127.0.0.0/8 and localhost for tests and demonstrations on one machine. No option admits
 // any other address.
+//
+// The reason of an [InternalError] may name addresses behind the firewall. It belongs into
+// the log; [Dereferencer.Get] keeps it from strangers.
 //
 // Everything from outside is bounded: a DID at [MaxDIDLength] bytes, a document at
 // [MaxDocumentSize] bytes, [MaxMethods] methods, [MaxServices] services and a nesting depth

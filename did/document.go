@@ -3,7 +3,6 @@ package did
 import (
 	"bytes"
 	"crypto"
-	"crypto/sha256"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -41,6 +40,7 @@ const ServiceTypeNode = "IhyidNode"
 type Document struct {
 	raw    []byte
 	fields map[string]any // as parsed; must not be modified
+	size   int            // in memory, estimated
 	id     DID
 	digest [32]byte
 
@@ -176,11 +176,11 @@ func (m *VerificationMethod) Property(name string) (string, bool) {
 	return s, ok
 }
 
-// ParseDocument checks b and keeps a copy of it. It requires: at most [MaxDocumentSize] bytes of strict JSON (no duplicate
-// names, no lone surrogates, no numbers that lose digits); an id that is a DID; verification
-// methods and services whose ids are DID URLs of that DID, each used once, within
-// [MaxMethods] and [MaxServices]; relationships that refer to methods that are there; sound
-// key material, public only. Properties that DID Core does not define are kept and ignored.
+// ParseDocument checks b and keeps a copy of it. It requires: at most [MaxDocumentSize] bytes
+// of strict JSON (no duplicate names, no lone surrogates, no numbers that lose digits); an
+// id that is a DID; verification methods and services whose ids are DID URLs of that DID,
+// each used once, within [MaxMethods] and [MaxServices]; relationships that refer to methods
+// that are there; sound key material, public only. Properties that DID Core does not define are kept and ignored.
 // Its error is an [*Error] of code [InvalidDIDDocument] that names the place, never a value.
 func ParseDocument(b []byte) (*Document, error) {
 	d, err := parseDocument(b)
@@ -204,5 +204,3 @@ var (
 	_ json.Marshaler   = (*Document)(nil)
 	_ json.Unmarshaler = (*Document)(nil)
 )
-
-func canonicalDigest(canonical []byte) [32]byte { return sha256.Sum256(canonical) }

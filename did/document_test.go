@@ -384,29 +384,32 @@ func TestBuild(t *testing.T) {
 	}
 
 	key := did.SpecKey{Fragment: "k", Public: &now.PublicKey, Relationships: []string{did.AssertionMethod}}
-	for name, bad := range map[string]did.DocumentSpec{
-		"no id":              {Keys: []did.SpecKey{key}},
-		"id no DID":          {ID: "x", Keys: []did.SpecKey{key}},
-		"no fragment":        {ID: spec.ID, Keys: []did.SpecKey{{Public: key.Public, Relationships: key.Relationships}}},
-		"odd fragment":       {ID: spec.ID, Keys: []did.SpecKey{{Fragment: "a b", Public: key.Public, Relationships: key.Relationships}}},
-		"no relationship":    {ID: spec.ID, Keys: []did.SpecKey{{Fragment: "k", Public: key.Public}}},
-		"odd relationship":   {ID: spec.ID, Keys: []did.SpecKey{{Fragment: "k", Public: key.Public, Relationships: []string{"service"}}}},
-		"the same key id":    {ID: spec.ID, Keys: []did.SpecKey{key, key}},
-		"twin's id is taken": {ID: spec.ID, Keys: []did.SpecKey{key, {Fragment: "k-jwk", Public: key.Public, Relationships: key.Relationships}}},
-		"no key":             {ID: spec.ID, Keys: []did.SpecKey{{Fragment: "k", Relationships: key.Relationships}}},
-		"weak key":           {ID: spec.ID, Keys: []did.SpecKey{{Fragment: "k", Public: make(ed25519.PublicKey, 32), Relationships: key.Relationships}}},
-		"node over http":     {ID: spec.ID, Services: []did.Service{{ID: "#node", Type: did.ServiceTypeNode, Endpoint: "http://ngo.example"}}},
-		"node with a query":  {ID: spec.ID, Services: []did.Service{{ID: "#node", Type: did.ServiceTypeNode, Endpoint: "https://ngo.example/?a"}}},
-		"node with a user":   {ID: spec.ID, Services: []did.Service{{ID: "#node", Type: did.ServiceTypeNode, Endpoint: "https://a@ngo.example/"}}},
-		"service of another": {ID: spec.ID, Services: []did.Service{{ID: "did:a:b#s", Type: "X", Endpoint: "https://a.example"}}},
-		"service, no type":   {ID: spec.ID, Services: []did.Service{{ID: "#s", Endpoint: "https://a.example"}}},
-		"alias no URI":       {ID: spec.ID, AlsoKnownAs: []string{"me"}},
-		"secret in other":    {ID: spec.ID, Other: []did.SpecMethod{{Fragment: "k", Type: "X", Properties: map[string]string{"secretKeyMultibase": "z"}, Relationships: key.Relationships}}},
+	for name, c := range map[string]struct {
+		spec did.DocumentSpec
+		says string
+	}{
+		"no id":              {did.DocumentSpec{Keys: []did.SpecKey{key}}, "id: "},
+		"id no DID":          {did.DocumentSpec{ID: "x", Keys: []did.SpecKey{key}}, "id: "},
+		"no fragment":        {did.DocumentSpec{ID: spec.ID, Keys: []did.SpecKey{{Public: key.Public, Relationships: key.Relationships}}}, "keys[0]: no fragment"},
+		"odd fragment":       {did.DocumentSpec{ID: spec.ID, Keys: []did.SpecKey{{Fragment: "a b", Public: key.Public, Relationships: key.Relationships}}}, "not a DID URL"},
+		"no relationship":    {did.DocumentSpec{ID: spec.ID, Keys: []did.SpecKey{{Fragment: "k", Public: key.Public}}}, "without a relationship"},
+		"odd relationship":   {did.DocumentSpec{ID: spec.ID, Keys: []did.SpecKey{{Fragment: "k", Public: key.Public, Relationships: []string{"service"}}}}, "does not define"},
+		"the same key id":    {did.DocumentSpec{ID: spec.ID, Keys: []did.SpecKey{key, key}}, "second time"},
+		"twin's id is taken": {did.DocumentSpec{ID: spec.ID, Keys: []did.SpecKey{key, {Fragment: "k-jwk", Public: key.Public, Relationships: key.Relationships}}}, "second time"},
+		"no key":             {did.DocumentSpec{ID: spec.ID, Keys: []did.SpecKey{{Fragment: "k", Relationships: key.Relationships}}}, "not supported"},
+		"weak key":           {did.DocumentSpec{ID: spec.ID, Keys: []did.SpecKey{{Fragment: "k", Public: make(ed25519.PublicKey, 32), Relationships: key.Relationships}}}, "small order"},
+		"node over http":     {did.DocumentSpec{ID: spec.ID, Services: []did.Service{{ID: "#node", Type: did.ServiceTypeNode, Endpoint: "http://ngo.example"}}}, "https URL"},
+		"node with a query":  {did.DocumentSpec{ID: spec.ID, Services: []did.Service{{ID: "#node", Type: did.ServiceTypeNode, Endpoint: "https://ngo.example/?a"}}}, "https URL"},
+		"node with a user":   {did.DocumentSpec{ID: spec.ID, Services: []did.Service{{ID: "#node", Type: did.ServiceTypeNode, Endpoint: "https://a@ngo.example/"}}}, "https URL"},
+		"service of another": {did.DocumentSpec{ID: spec.ID, Services: []did.Service{{ID: "did:a:b#s", Type: "X", Endpoint: "https://a.example"}}}, "belongs to another"},
+		"service, no type":   {did.DocumentSpec{ID: spec.ID, Services: []did.Service{{ID: "#s", Endpoint: "https://a.example"}}}, "type: empty"},
+		"alias no URI":       {did.DocumentSpec{ID: spec.ID, AlsoKnownAs: []string{"me"}}, "alsoKnownAs[0]"},
+		"secret in other":    {did.DocumentSpec{ID: spec.ID, Other: []did.SpecMethod{{Fragment: "k", Type: "X", Properties: map[string]string{"secretKeyMultibase": "z"}, Relationships: key.Relationships}}}, "secret key"},
 	} {
-		if d, err := did.Build(bad); err == nil {
+		if d, err := did.Build(c.spec); err == nil {
 			t.Errorf("%s: built %s", name, d.Bytes())
-		} else if did.CodeOf(err) != did.InvalidDIDDocument {
-			t.Errorf("%s: code of %v", name, err)
+		} else if did.CodeOf(err) != did.InvalidDIDDocument || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v; want %q in it", name, err, c.says)
 		}
 	}
 }

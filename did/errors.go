@@ -32,6 +32,12 @@ const (
 	FeatureNotSupported Code = "featureNotSupported"
 	// InvalidOptions: a resolution option or DID parameter with a bad value.
 	InvalidOptions Code = "invalidOptions"
+	// InvalidVerificationMethod: a verification method was asked for, and there is something
+	// else (Controlled Identifiers 1.0 section 3.5).
+	InvalidVerificationMethod Code = "invalidVerificationMethod"
+	// InvalidRelationship: the verification method is not listed under the relationship
+	// that was asked for (Controlled Identifiers 1.0 section 3.5).
+	InvalidRelationship Code = "invalidRelationshipForVerificationMethod"
 	// InternalError: everything else, such as a host that cannot be reached.
 	InternalError Code = "internalError"
 )
@@ -50,6 +56,8 @@ var codes = map[Code]struct {
 	RepresentationNotSupported: {http.StatusNotAcceptable, "REPRESENTATION_NOT_SUPPORTED", "Representation not supported"},
 	FeatureNotSupported:        {http.StatusNotImplemented, "FEATURE_NOT_SUPPORTED", "Feature not supported"},
 	InvalidOptions:             {http.StatusBadRequest, "INVALID_OPTIONS", "Invalid options"},
+	InvalidVerificationMethod:  {http.StatusInternalServerError, "INVALID_VERIFICATION_METHOD", "Invalid verification method"},
+	InvalidRelationship:        {http.StatusInternalServerError, "INVALID_RELATIONSHIP_FOR_VERIFICATION_METHOD", "Invalid relationship for verification method"},
 	InternalError:              {http.StatusInternalServerError, "INTERNAL_ERROR", "DID resolution failed"},
 }
 
@@ -63,11 +71,14 @@ func (c Code) HTTPStatus() int {
 }
 
 // URI returns the code as the problem type of DID Resolution 1.0 section 11, such as
-// https://www.w3.org/ns/did#NOT_FOUND.
+// https://www.w3.org/ns/did#NOT_FOUND, or of Controlled Identifiers 1.0 section 3.5.
 func (c Code) URI() string {
 	k, ok := codes[c]
 	if !ok {
 		k = codes[InternalError]
+	}
+	if c == InvalidVerificationMethod || c == InvalidRelationship {
+		return "https://w3id.org/security#" + k.name
 	}
 	return "https://www.w3.org/ns/did#" + k.name
 }

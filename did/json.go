@@ -30,9 +30,21 @@ func (e *SyntaxError) Error() string {
 // form of it (RFC 8785) is the same, and no two different values share one. It returns
 // map[string]any, []any, string, [json.Number], bool or nil.
 func parseJSON(data []byte) (any, error) {
-	p := &jsonParser{data: data}
+	v, _, err := parseJSONSize(data)
+	return v, err
+}
+
+// What a value takes in memory beside its text, in bytes: small objects cost most.
+const (
+	objectSize = 400
+	valueSize  = 40
+)
+
+// parseJSONSize is parseJSON, and estimates the memory that the value takes, in bytes.
+func parseJSONSize(data []byte) (v any, size int, err error) {
+	p := &jsonParser{data: data, size: len(data)}
 	p.space()
-	v, err := p.value(0)
+	v, err = p.value(0)
 	if err == nil {
 		p.space()
 		if p.pos < len(p.data) {
@@ -40,14 +52,15 @@ func parseJSON(data []byte) (any, error) {
 		}
 	}
 	if err != nil {
-		return nil, p.at(err)
+		return nil, 0, p.at(err)
 	}
-	return v, nil
+	return v, p.size, nil
 }
 
 type jsonParser struct {
 	data []byte
 	pos  int
+	size int
 }
 
 func (p *jsonParser) at(err error) *SyntaxError {
@@ -77,6 +90,7 @@ func (p *jsonParser) peek() byte {
 }
 
 func (p *jsonParser) value(depth int) (any, error) {
+	p.size += valueSize
 	switch c := p.peek(); {
 	case c == '{':
 		return p.object(depth)
@@ -106,6 +120,7 @@ func (p *jsonParser) object(depth int) (any, error) {
 		return nil, fmt.Errorf("nested deeper than %d", maxDepth)
 	}
 	p.pos++
+	p.size += objectSize
 	m := map[string]any{}
 	p.space()
 	if p.peek() == '}' {

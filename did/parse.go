@@ -2,6 +2,7 @@ package did
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/url"
@@ -19,7 +20,7 @@ func parseDocument(b []byte) (*Document, error) {
 	if len(b) > MaxDocumentSize {
 		return nil, fmt.Errorf("%d bytes, more than %d", len(b), MaxDocumentSize)
 	}
-	v, err := parseJSON(b)
+	v, size, err := parseJSONSize(b)
 	if err != nil {
 		return nil, err
 	}
@@ -34,8 +35,9 @@ func parseDocument(b []byte) (*Document, error) {
 	}
 	d := &Document{
 		raw:        bytes.Clone(b),
+		size:       size + len(b),
 		fields:     fields,
-		digest:     canonicalDigest(canonical),
+		digest:     sha256.Sum256(canonical),
 		byID:       map[string]*VerificationMethod{},
 		authorized: map[string]map[string]bool{},
 	}
@@ -344,6 +346,9 @@ func stringSet(f map[string]any, name string, single bool) ([]string, error) {
 		return nil, nil
 	}
 	if s, ok := v.(string); ok && single {
+		if s == "" {
+			return nil, fmt.Errorf("%s: empty", name)
+		}
 		return []string{s}, nil
 	}
 	list, err := array(f, name, maxStrings)

@@ -47,8 +47,11 @@ type ResolutionMetadata struct {
 type DocumentMetadata struct {
 	Created     time.Time
 	Updated     time.Time
-	VersionID   string // lower-case hex of the document's digest
+	VersionID   string // as the function VersionID makes it
 	Deactivated bool
+	// For an old version, the next one and its time.
+	NextVersionID string
+	NextUpdate    time.Time
 }
 
 // Fixed is a Resolver of documents at hand, by their DIDs: for checking offline. Everything
@@ -68,11 +71,10 @@ func (f Fixed) Resolve(_ context.Context, did string) (*Resolution, error) {
 }
 
 func newResolution(d *Document, retrieved time.Time) *Resolution {
-	digest := d.Digest()
 	return &Resolution{
 		Document:         d,
-		Metadata:         ResolutionMetadata{ContentType: d.mediaType(), Retrieved: retrieved},
-		DocumentMetadata: DocumentMetadata{VersionID: fmt.Sprintf("%x", digest)},
+		Metadata:         ResolutionMetadata{ContentType: d.MediaType(), Retrieved: retrieved},
+		DocumentMetadata: DocumentMetadata{VersionID: VersionID(d)},
 	}
 }
 
@@ -84,12 +86,19 @@ const (
 	DefaultTimeout     = 20 * time.Second
 )
 
+// maxCacheBytes bounds each part of the cache, so that nobody who can make the node resolve
+// DIDs fills its memory with the largest documents allowed.
+const maxCacheBytes = 32 << 20
+
 // Options sets up [NewResolver]. The zero value resolves did:key only.
 type Options struct {
 	// Web fetches did:web documents; without it, did:web is [MethodNotSupported].
 	Web Fetcher
 	// WebRules says which hosts a did:web may name.
 	WebRules Web
+	// History is told of every did:web document fetched, and supplies the time of its last
+	// change. It may be nil.
+	History History
 	// MaxAge is how long a document is used without asking again: the longest time for
 	// which a key that its owner has revoked goes on being trusted. 0 is DefaultMaxAge,
 	// negative is no cache.
@@ -98,9 +107,9 @@ type Options struct {
 	// hammer a third party. 0 is DefaultNegativeAge, negative is not at all.
 	NegativeAge time.Duration
 	// CacheSize bounds the number of documents, and separately of did:keys and of
-	// failures, that are remembered; the longest unused is forgotten. 0 is
-	// DefaultCacheSize. With the largest documents allowed, 1024 take some 300 MiB; with
-	// ordinary ones of 2 KiB, 10 MiB.
+	// failures, that are remembered; the longest unused is forgotten. So it is when they
+	// take more than some 32 MiB of memory, which 1000 documents of ten keys do. 0 is
+	// DefaultCacheSize.
 	CacheSize int
 	// Timeout bounds one fetch. 0 is DefaultTimeout.
 	Timeout time.Duration
@@ -149,9 +158,9 @@ func NewResolver(opts Options) *CachingResolver {
 	}
 	return &CachingResolver{
 		opts:    opts,
-		web:     newLRU(opts.CacheSize),
-		keys:    newLRU(opts.CacheSize),
-		failed:  newLRU(opts.CacheSize),
+		web:     newLRU(opts.CacheSize, maxCacheBytes),
+		keys:    newLRU(opts.CacheSize, maxCacheBytes),
+		failed:  newLRU(opts.CacheSize, maxCacheBytes),
 		flights: map[string]*flight{},
 	}
 }
@@ -209,7 +218,7 @@ func (r *CachingResolver) resolveKey(d DID) (*Resolution, error) {
 	res := newResolution(doc, r.opts.Now())
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.keys.put(d.String(), res, time.Time{}) // can never change
+	r.keys.put(d.String(), res, doc.size, time.Time{}) // can never change
 	return res, nil
 }
 
@@ -269,9 +278,9 @@ func (r *CachingResolver) fly(ctx context.Context, f *flight, d DID, url string)
 	switch {
 	case f.stale, errors.Is(err, context.Canceled):
 	case err == nil && r.opts.MaxAge > 0:
-		r.web.put(did, res, now.Add(r.opts.MaxAge))
+		r.web.put(did, res, res.Document.size, now.Add(r.opts.MaxAge))
 	case err != nil && r.opts.NegativeAge > 0:
-		r.failed.put(did, err, now.Add(r.opts.NegativeAge))
+		r.failed.put(did, err, len(did), now.Add(r.opts.NegativeAge))
 	}
 }
 
@@ -311,7 +320,20 @@ func (r *CachingResolver) fetch(ctx context.Context, d DID, url string) (*Resolu
 	if doc.DID() != d {
 		return nil, &Error{Code: InvalidDIDDocument, DID: did, Err: errors.New("id: the document is about another DID")}
 	}
-	return newResolution(doc, r.opts.Now()), nil
+	res := newResolution(doc, r.opts.Now())
+	if r.opts.History == nil {
+		return res, nil
+	}
+	if err := r.opts.History.Seen(ctx, doc, res.Metadata.Retrieved); err != nil {
+		return nil, &Error{Code: InternalError, DID: did, Err: err}
+	}
+	switch v, err := r.opts.History.Version(ctx, did, res.VersionID); {
+	case err == nil:
+		res.Created, res.Updated = v.Created, v.Updated
+	case CodeOf(err) != NotFound: // which is how a history says that it does not keep this DID
+		return nil, &Error{Code: InternalError, DID: did, Err: err}
+	}
+	return res, nil
 }
 
 func checkContentType(s string) error {

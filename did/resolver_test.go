@@ -266,6 +266,34 @@ func TestCacheBound(t *testing.T) {
 	}
 }
 
+// Large documents push each other out before the number of entries does.
+func TestCacheWeight(t *testing.T) {
+	web := &fakeWeb{pages: map[string]page{}}
+	r := did.NewResolver(did.Options{Web: web})
+	// Half of each document is empty objects, which take more than four hundred bytes each.
+	const n = 32<<20/(400*did.MaxDocumentSize/2/3) + 1
+	for i := range n {
+		host := fmt.Sprintf("n%d.example", i)
+		body := `{"id":"did:web:` + host + `","x":"`
+		body += strings.Repeat("x", did.MaxDocumentSize/2) + `","y":[` + strings.Repeat("{},", did.MaxDocumentSize/2/3-100) + `{}]}`
+		web.pages["https://"+host+"/.well-known/did.json"] = page{body: body, contentType: "application/did"}
+	}
+	resolve := func(i, want int) {
+		t.Helper()
+		if _, err := r.Resolve(t.Context(), fmt.Sprintf("did:web:n%d.example", i)); err != nil {
+			t.Fatal(err)
+		}
+		if got := web.count(fmt.Sprintf("https://n%d.example/.well-known/did.json", i)); got != want {
+			t.Errorf("document %d: %d fetches, want %d", i, got, want)
+		}
+	}
+	for i := range n {
+		resolve(i, 1)
+	}
+	resolve(n-1, 1) // the last is still there, the first is not
+	resolve(0, 2)
+}
+
 // Many callers share one fetch; the cancellation of one does not fail the others.
 func TestSingleFlight(t *testing.T) {
 	web := &fakeWeb{

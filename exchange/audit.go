@@ -3,12 +3,12 @@ package exchange
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"ihyid/credentials"
-	"ihyid/credentials/ijson"
 	"ihyid/did"
 )
 
@@ -52,12 +52,13 @@ func (r *ReceiptReport) add(name string, ok bool, reason string, args ...any) bo
 // statement with the keys that it names, and that their DID documents come from somewhere better than the file itself.
 func VerifyReceipt(ctx context.Context, file []byte, o VerifyReceiptOptions) *ReceiptReport {
 	r := &ReceiptReport{}
-	f, st, err := readReceipt(file)
+	f, st, err := readReceiptFile(file)
 	if !r.add("format", err == nil, "%v", err) {
 		return r
 	}
 	r.Statement = st
-	r.add("statements-equal", sameSubject(f.Receipts[0], f.Receipts[1]) == nil, "the two parties signed different statements")
+	other, err := readReceipt(f.Receipts[1])
+	r.add("statements-equal", err == nil && other == *st, "the two parties signed different statements")
 	r.add("parties-distinct", st.Initiator != st.Responder, "both parties are the same")
 	r.checkNumbers(st)
 	parties := []struct{ role, name, key, document string }{
@@ -79,37 +80,31 @@ func VerifyReceipt(ctx context.Context, file []byte, o VerifyReceiptOptions) *Re
 	return r
 }
 
-// readReceipt parses a receipt file strictly.
-func readReceipt(file []byte) (*receiptFile, *Statement, error) {
+// readReceiptFile parses a receipt file strictly, and the statement of its first credential.
+func readReceiptFile(file []byte) (*receiptFile, *Statement, error) {
 	if len(file) > MaxReceiptFile {
 		return nil, nil, fmt.Errorf("a receipt file is at most %d bytes", MaxReceiptFile)
 	}
-	if _, err := ijson.ParseObject(file, ijson.Limits{}); err != nil {
+	head, err := object(file)
+	if err != nil {
 		return nil, nil, fmt.Errorf("this is not strict JSON: %w", err)
 	}
-	var f receiptFile
-	if err := readSubject(file, &f); err != nil || f.Type != receiptType {
+	if text(head, "type") != receiptType {
 		return nil, nil, fmt.Errorf("this is not a receipt file (type %s)", receiptType)
 	}
-	if f.V != "1" {
-		return nil, nil, fmt.Errorf("this receipt has version %q; this program knows version 1", oneLine(f.V, 20))
+	if v := text(head, "v"); v != "1" {
+		return nil, nil, fmt.Errorf("this receipt has version %q; this program knows version 1", oneLine(v, 20))
+	}
+	var f receiptFile
+	if err := readExact(file, &f); err != nil {
+		return nil, nil, errors.New("this is not a receipt file: it has members that such a file does not have, or lacks some")
 	}
 	if len(f.Receipts) != 2 {
 		return nil, nil, fmt.Errorf("a receipt holds two credentials, the initiator's and the responder's; this one holds %d", len(f.Receipts))
 	}
-	var st Statement
-	for i := range f.Receipts {
-		typ, subject, err := typeAndSubject(f.Receipts[i])
-		if err != nil || typ != typeReceipt {
-			return nil, nil, fmt.Errorf("credential %d is not a match receipt", i+1)
-		}
-		var one Statement
-		if err := readSubject(subject, &one); err != nil {
-			return nil, nil, fmt.Errorf("the statement of credential %d cannot be read", i+1)
-		}
-		if i == 0 {
-			st = one
-		}
+	st, err := readReceipt(f.Receipts[0])
+	if err != nil {
+		return nil, nil, errors.New("the first credential is not a match receipt that can be read")
 	}
 	return &f, &st, nil
 }
@@ -198,8 +193,13 @@ func (s *documentSource) check(role, digest string) []credentials.Check {
 		from.Reason = s.source
 	}
 	if documentDigest(s.used) != digest {
+		// Keys come and go: the key that signed is judged by the document as it is now. But what the file hands over must be the named one.
 		same.Outcome = credentials.Skipped
-		same.Reason = "the document has changed since the exchange; the key that signed is judged by the document as it is now"
+		same.Reason = "the document has changed since the exchange; the key that signed was judged by the document as it is now"
+		if named, err := did.ParseDocument(s.inFile); err != nil || documentDigest(named) != digest {
+			same.Outcome = credentials.Failed
+			same.Reason = "neither the document that was found nor the one in the file is the one that the statement names"
+		}
 	}
 	return []credentials.Check{from, same}
 }

@@ -1,7 +1,10 @@
 package exchange
 
 import (
+	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -9,97 +12,91 @@ import (
 	"time"
 )
 
-// Limits on challenges. They live in memory only: a restart voids them all, and senders ask again.
 const (
-	challengeLife      = 10 * time.Minute
-	challengesTotal    = 8192
-	challengesOfSender = 64
+	challengeLife     = 10 * time.Minute
+	maxUsedChallenges = 1 << 16
 )
 
-// challenges are the challenges that this node issued and that nobody has used yet.
+// challenges issues challenges and takes each once. A challenge is 32 bytes: when it expires (8, Unix seconds), 8 random ones, and the first 16 of an
+// HMAC under a key of this run of the node over these and all that the challenge is bound to. So nothing is kept of one
+// until it has been used, by who could sign for it: asking for challenges costs the node no memory, and nobody can
+// use up anybody else's. A restart voids them all, and senders ask again.
 type challenges struct {
-	mu    sync.Mutex
-	now   func() time.Time
-	rand  io.Reader
-	open  map[[32]byte]challengeFor // by SHA-256 of the challenge: a memory dump holds no usable ones
-	count map[string]int            // by sender
+	now  func() time.Time
+	rand io.Reader
+	key  [32]byte
+
+	mu   sync.Mutex
+	used map[string]time.Time // until when a used one must be remembered
 }
 
-type challengeFor struct {
-	sender, action, exchange string
-	expires                  time.Time
+func newChallenges(now func() time.Time, random io.Reader) *challenges {
+	c := &challenges{now: now, rand: random, used: map[string]time.Time{}}
+	rand.Read(c.key[:])
+	return c
 }
 
-func newChallenges(now func() time.Time, rand io.Reader) *challenges {
-	return &challenges{now: now, rand: rand, open: map[[32]byte]challengeFor{}, count: map[string]int{}}
+func (c *challenges) mac(head []byte, r ChallengeRequest) []byte {
+	m := hmac.New(sha256.New, c.key[:])
+	m.Write(head)
+	for _, s := range []string{r.Sender, r.Action, r.Exchange} {
+		m.Write(binary.BigEndian.AppendUint32(nil, uint32(len(s))))
+		m.Write([]byte(s))
+	}
+	return m.Sum(nil)[:16]
 }
 
 // issue makes a challenge for one message of one sender.
 func (c *challenges) issue(r ChallengeRequest) (Challenge, error) {
-	var raw [32]byte
-	if _, err := io.ReadFull(c.rand, raw[:]); err != nil {
+	expires := c.now().Add(challengeLife)
+	head := binary.BigEndian.AppendUint64(make([]byte, 0, 32), uint64(expires.Unix()))
+	head = head[:16]
+	if _, err := io.ReadFull(c.rand, head[8:]); err != nil {
 		return Challenge{}, fmt.Errorf("making a challenge: %w", err)
 	}
-	text := hex.EncodeToString(raw[:])
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := c.now()
-	if len(c.open) >= challengesTotal || c.count[r.Sender] >= challengesOfSender {
-		c.purge(now)
-	}
-	if len(c.open) >= challengesTotal || c.count[r.Sender] >= challengesOfSender {
-		return Challenge{}, fail(CodeTooMany, "too many challenges are open; use or let expire some of them (they last %s)", challengeLife)
-	}
-	expires := now.Add(challengeLife)
-	c.open[sha256.Sum256([]byte(text))] = challengeFor{r.Sender, r.Action, r.Exchange, expires}
-	c.count[r.Sender]++
-	return Challenge{Challenge: text, Expires: expires.UTC().Truncate(time.Second)}, nil
+	return Challenge{Challenge: hex.EncodeToString(append(head, c.mac(head, r)...)), Expires: expires.UTC().Truncate(time.Second)}, nil
 }
 
 // check says whether the challenge is open for that use. It does not use it up: a forged message must not be able to void
 // the challenge of an honest one.
-func (c *challenges) check(challenge, sender, action, exchange string) error {
+func (c *challenges) check(challenge string, r ChallengeRequest) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.find(challenge, sender, action, exchange)
+	return c.find(challenge, r)
 }
 
 // use checks a challenge again and uses it up, once the message that carries it has been verified.
-func (c *challenges) use(challenge, sender, action, exchange string) error {
+func (c *challenges) use(challenge string, r ChallengeRequest) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.find(challenge, sender, action, exchange); err != nil {
+	if err := c.find(challenge, r); err != nil {
 		return err
 	}
-	c.remove(sha256.Sum256([]byte(challenge)))
-	return nil
-}
-
-func (c *challenges) find(challenge, sender, action, exchange string) error {
-	f, ok := c.open[sha256.Sum256([]byte(challenge))]
-	switch {
-	case !ok:
-		return fail(CodeChallenge, "this challenge was not issued here, or has been used; ask for a new one")
-	case !c.now().Before(f.expires):
-		return fail(CodeChallenge, "this challenge expired at %s; ask for a new one", f.expires.UTC().Format(time.RFC3339))
-	case f.sender != sender || f.action != action || f.exchange != exchange:
-		return fail(CodeChallenge, "this challenge was issued for another sender, message or exchange")
-	}
-	return nil
-}
-
-func (c *challenges) remove(k [32]byte) {
-	f := c.open[k]
-	delete(c.open, k)
-	if c.count[f.sender]--; c.count[f.sender] <= 0 {
-		delete(c.count, f.sender)
-	}
-}
-
-func (c *challenges) purge(now time.Time) {
-	for k, f := range c.open {
-		if !now.Before(f.expires) {
-			c.remove(k)
+	now := c.now()
+	if len(c.used) >= maxUsedChallenges {
+		for k, until := range c.used {
+			if now.After(until) {
+				delete(c.used, k)
+			}
+		}
+		if len(c.used) >= maxUsedChallenges {
+			return fail(CodeTooMany, "this node takes no more messages for now; try again in some minutes")
 		}
 	}
+	c.used[challenge] = now.Add(challengeLife + time.Minute)
+	return nil
+}
+
+func (c *challenges) find(challenge string, r ChallengeRequest) error {
+	raw, err := hex.DecodeString(challenge)
+	if err != nil || len(raw) != 32 || hex.EncodeToString(raw) != challenge || !hmac.Equal(raw[16:], c.mac(raw[:16], r)) {
+		return fail(CodeChallenge, "this challenge was not issued here for this sender, message and exchange; ask for a new one")
+	}
+	if expires := time.Unix(int64(binary.BigEndian.Uint64(raw)), 0); !c.now().Before(expires) {
+		return fail(CodeChallenge, "this challenge expired at %s; ask for a new one", expires.UTC().Format(time.RFC3339))
+	}
+	if _, ok := c.used[challenge]; ok {
+		return fail(CodeChallenge, "this challenge has been used; ask for a new one")
+	}
+	return nil
 }

@@ -39,33 +39,6 @@ func (n *Node) putDocument(tx *store.Tx, d *did.Document) error {
 	return n.kept.documents.Put(tx, digest[:], documentRecord{DID: d.ID(), Document: d.Bytes(), Seen: n.now().UTC()})
 }
 
-// keepDocuments keeps the documents that verified a message, if any of them is new.
-func (n *Node) keepDocuments(ctx context.Context, docs []*did.Document) error {
-	var fresh []*did.Document
-	err := n.store.View(ctx, func(tx *store.Tx) error {
-		for _, d := range docs {
-			digest := d.Digest()
-			if _, err := n.kept.documents.Get(tx, digest[:]); errors.Is(err, store.ErrNotFound) {
-				fresh = append(fresh, d)
-			} else if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil || len(fresh) == 0 {
-		return err
-	}
-	return n.store.Update(ctx, func(tx *store.Tx) error {
-		for _, d := range fresh {
-			if err := n.putDocument(tx, d); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 // document gives the kept document with that digest (hex).
 func (n *Node) document(tx *store.Tx, digest string) (documentRecord, error) {
 	key, err := hex.DecodeString(digest)
@@ -80,31 +53,34 @@ type documentKeys struct {
 	resolver did.Resolver
 
 	mu   sync.Mutex
-	docs map[string]*did.Document
+	docs map[string]*did.Document // by DID
 	err  error
 }
 
-// Key implements credentials.KeyResolver.
+// Key implements credentials.KeyResolver. In one verification a DID has one document, even if it changes meanwhile.
 func (k *documentKeys) Key(ctx context.Context, method, purpose string) (credentials.KeyStatus, error) {
 	subject, _, _ := strings.Cut(method, "#")
-	res, err := k.resolver.Resolve(ctx, subject)
-	if err != nil {
+	d := k.document(subject)
+	if d == nil {
+		res, err := k.resolver.Resolve(ctx, subject)
 		k.mu.Lock()
-		k.err = err
-		k.mu.Unlock()
-		return credentials.KeyStatus{}, err
+		defer k.mu.Unlock()
+		if err != nil {
+			k.err = err
+			return credentials.KeyStatus{}, err
+		}
+		if d = res.Document; k.docs == nil {
+			k.docs = map[string]*did.Document{}
+		}
+		k.docs[subject] = d
 	}
-	status, err := keyStatus(res.Document, method, purpose)
-	if err != nil {
-		return status, err
-	}
+	return keyStatus(d, method, purpose)
+}
+
+func (k *documentKeys) document(subject string) *did.Document {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.docs == nil {
-		k.docs = map[string]*did.Document{}
-	}
-	k.docs[documentDigest(res.Document)] = res.Document
-	return status, nil
+	return k.docs[subject]
 }
 
 // keyStatus says what a document says of one of its verification methods.
@@ -121,16 +97,6 @@ func keyStatus(d *did.Document, method, purpose string) (credentials.KeyStatus, 
 		Public: public, Controller: vm.Controller, Authorized: d.Authorizes(purpose, method),
 		Expires: vm.Expires, Revoked: vm.Revoked,
 	}, nil
-}
-
-func (k *documentKeys) used() []*did.Document {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	out := make([]*did.Document, 0, len(k.docs))
-	for _, d := range k.docs {
-		out = append(out, d)
-	}
-	return out
 }
 
 // failure is the last error of the resolver, if one stood in the way.

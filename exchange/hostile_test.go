@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -141,14 +142,14 @@ func TestRefusedPresentations(t *testing.T) {
 			vp, err := s.a.present(ctx, s.b.DID(), askChallenge(s.t, s.b, s.a.DID(), kindClaims, o.Exchange), vc)
 			must(s.t, err)
 			return vp
-		}, CodeChallenge, "another"},
+		}, CodeChallenge, "for this sender, message and exchange"},
 		"a challenge of another exchange": {func(s setting) []byte {
 			vc, err := s.a.issue(ctx, string(kindOpening), opening(s.t, s.a, s.b), messageLife)
 			must(s.t, err)
 			vp, err := s.a.present(ctx, s.b.DID(), askChallenge(s.t, s.b, s.a.DID(), kindOpening, strings.Repeat("0", 32)), vc)
 			must(s.t, err)
 			return vp
-		}, CodeChallenge, "another"},
+		}, CodeChallenge, "for this sender, message and exchange"},
 		"expired validity of the credential": {func(s setting) []byte {
 			o := opening(s.t, s.a, s.b)
 			vc, err := s.a.issue(ctx, string(kindOpening), o, time.Second)
@@ -189,10 +190,27 @@ func TestRefusedPresentations(t *testing.T) {
 			vp, err := s.c.present(ctx, s.b.DID(), askChallenge(s.t, s.b, s.a.DID(), kindOpening, o.Exchange), vc)
 			must(s.t, err)
 			return bytes.Replace(vp, []byte(`"holder":"`+s.c.DID()+`"`), []byte(`"holder":"`+s.a.DID()+`"`), 1)
-		}, CodePresentation, "refused"},
+		}, CodeInvalid, "by a key of its holder"},
 		"an unknown profile": {func(s setting) []byte {
 			return sign(s, func(o *openingSubject) { o.Profile = "sha256:" + strings.Repeat("00", 32) })
 		}, CodeUnknownProfile, "no matching profile"},
+		"names that differ in case only": {func(s setting) []byte {
+			// A reader that takes names without regard to case would act on the second, which nobody has signed.
+			vp := sign(s, nil)
+			e, err := readEnvelope(vp)
+			must(s.t, err)
+			forged := bytes.Replace(e.Credentials[0], []byte(`"a test"`), []byte(`"b test"`), 1)
+			return append(bytes.TrimSuffix(vp, []byte("}")), fmt.Sprintf(`,"verifiablecredential":[%s]}`, forged)...)
+		}, CodePresentation, "refused"},
+		"terms defined otherwise": {func(s setting) []byte {
+			return bytes.Replace(sign(s, nil), []byte(credentials.Namespace+"purpose"), []byte(credentials.Namespace+"other"), 1)
+		}, CodeInvalid, "terms"},
+		"a proof by a key of somebody else": {func(s setting) []byte {
+			vp := sign(s, nil)
+			key, err := s.a.signingKey(ctx, "authentication")
+			must(s.t, err)
+			return bytes.Replace(vp, []byte(key.VerificationMethod), []byte("did:web:victim.example#key-2"), 1)
+		}, CodeInvalid, "key of its holder"},
 		"an unknown protocol": {func(s setting) []byte {
 			return sign(s, func(o *openingSubject) { o.Protocol = "plain" })
 		}, CodeUnsupported, "protocol"},
@@ -223,7 +241,7 @@ func TestRefusedPresentations(t *testing.T) {
 			must(s.t, err)
 			var m map[string]any
 			must(s.t, json.Unmarshal(raw, &m))
-			m["reason"] = "more than the protocol has"
+			m["id"] = "urn:more:than-the-protocol-has"
 			vc, err := s.a.issue(ctx, string(kindOpening), m, messageLife)
 			must(s.t, err)
 			vp, err := s.a.present(ctx, s.b.DID(), askChallenge(s.t, s.b, s.a.DID(), kindOpening, o.Exchange), vc)
@@ -231,11 +249,7 @@ func TestRefusedPresentations(t *testing.T) {
 			return vp
 		}, CodeInvalid, "form"},
 		"an unknown type": {func(s setting) []byte {
-			vc, err := s.a.issue(ctx, "IhyidUnknown", map[string]string{"v": "1"}, messageLife)
-			must(s.t, err)
-			vp, err := s.a.present(ctx, s.b.DID(), strings.Repeat("ab", 32), vc)
-			must(s.t, err)
-			return vp
+			return bytes.ReplaceAll(sign(s, nil), []byte(kindOpening), []byte("IhyidUnknown"))
 		}, CodeUnsupported, "type"},
 	} {
 		t.Run(name, func(t *testing.T) {

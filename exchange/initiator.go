@@ -21,6 +21,9 @@ const (
 	jobInitiate     = "exchange.initiate"
 	maxPurposeRunes = 200
 	ProtocolNoise   = "noise"
+
+	pollAtOnce = 2 * time.Second  // how long a job asks for the other side's progress before it gives its place to another
+	maxPoll    = 15 * time.Second // how long it then rests at most
 )
 
 // StartExchange begins an exchange with an approved peer. It runs as a job; see Exchange for how far it is.
@@ -105,12 +108,14 @@ func (n *Node) initiate(ctx context.Context, t *jobs.Task) error {
 			return errors.New(s.Error)
 		case err == nil:
 			continue
+		case errors.Is(context.Cause(ctx), jobs.ErrCancelled):
+			return n.cancelled(ctx, p.Exchange)
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.As(err, new(waitError)):
-			return jobs.Later(2*time.Second, err)
+			return jobs.Later(min(n.pause(ctx, p.Exchange), maxPoll), err)
 		case temporary(err):
-			return jobs.Later(backoff(t.Job().Attempts, 5*time.Minute), err)
+			return jobs.Later(n.pause(ctx, p.Exchange), err)
 		}
 		if end := n.giveUp(ctx, p.Exchange, err); end != nil {
 			return end
@@ -119,6 +124,23 @@ func (n *Node) initiate(ctx context.Context, t *jobs.Task) error {
 	}
 }
 
+// pause is how long to wait before an exchange is tried again: the longer, the longer ago it last got on.
+func (n *Node) pause(ctx context.Context, id string) time.Duration {
+	s, err := n.session(ctx, id)
+	if err != nil {
+		return time.Second
+	}
+	return pauseSince(n.now().Sub(s.Updated), 5*time.Minute)
+}
+
+// cancelled ends an exchange whose job this node's people have cancelled.
+func (n *Node) cancelled(ctx context.Context, id string) error {
+	err := n.giveUp(context.WithoutCancel(ctx), id, errCancelled)
+	return errors.Join(context.Cause(ctx), err)
+}
+
+var errCancelled = errors.New("it was cancelled at this node")
+
 // giveUp ends an exchange that cannot go on.
 func (n *Node) giveUp(ctx context.Context, id string, why error) error {
 	defer n.locks.lock(id)()
@@ -126,7 +148,7 @@ func (n *Node) giveUp(ctx context.Context, id string, why error) error {
 	if err != nil || s.State.Finished() {
 		return err
 	}
-	return n.endSession(ctx, s, why.Error())
+	return n.endSession(ctx, s, why)
 }
 
 func (n *Node) finishJob(ctx context.Context, t *jobs.Task, id string) error {
@@ -150,6 +172,13 @@ func (n *Node) initiatorStep(ctx context.Context, t *jobs.Task, id string) (Stat
 	}
 	if s.State.Finished() {
 		return s.State, nil
+	}
+	peer, err := n.peer(ctx, s.Peer)
+	if err != nil {
+		return "", err
+	}
+	if peer.Peer.State != PeerApproved {
+		return "", fail(CodePeerState, "the peer is %s now", peer.Peer.State)
 	}
 	if s.State == StatePreparing {
 		return n.prepareBundle(ctx, t, s)
@@ -263,7 +292,8 @@ type (
 
 // ask sends the message of a step (signing it the first time, sending the same again later), verifies the reply, and keeps both
 // with what apply changes in the session, in one transaction.
-func (n *Node) ask(ctx context.Context, s *session, to peerAddress, k, want kind, subject any, attached [][]byte, apply func(m *message, token string) error) error {
+func (n *Node) ask(ctx context.Context, s *session, to peerAddress, k, want kind, subject any, attached [][]byte,
+	apply func(m *message, token string) error, also func(tx *store.Tx) error) error {
 	sent, err := n.ownLetter(ctx, s, k, subject, attached)
 	if err != nil {
 		return err
@@ -279,6 +309,14 @@ func (n *Node) ask(ctx context.Context, s *session, to peerAddress, k, want kind
 	return n.store.Update(ctx, func(tx *store.Tx) error {
 		if err := n.kept.letters.Put(tx, letterKey(s.ID, want), letterOf(m)); err != nil {
 			return err
+		}
+		if err := n.putDocument(tx, m.Document); err != nil {
+			return err
+		}
+		if also != nil {
+			if err := also(tx); err != nil {
+				return err
+			}
 		}
 		return n.putSession(tx, s)
 	})
@@ -344,13 +382,13 @@ func (n *Node) sendOpening(ctx context.Context, s *session, to peerAddress) erro
 		}
 		s.Token, s.State = token, StateAccepted
 		return nil
-	})
+	}, nil)
 }
 
 // progress asks the responder how far it is, until it is at least in one of the states wanted.
 func (n *Node) progress(ctx context.Context, t *jobs.Task, s *session, to peerAddress, wanted ...State) (*Progress, error) {
 	wait := 20 * time.Millisecond
-	for deadline := n.now().Add(20 * time.Second); ; {
+	for deadline := n.now().Add(pollAtOnce); ; {
 		body, err := n.call(ctx, TransportRequest{Method: "GET", URL: to.Endpoint + "/exchanges/" + s.ID, Token: s.Token, MaxReply: maxSmallReply})
 		if err != nil {
 			return nil, n.renewToken(ctx, s, err)
@@ -404,7 +442,7 @@ func (n *Node) renewToken(ctx context.Context, s *session, err error) error {
 		return fail(CodePeerError, "the other node gives no new token for this exchange")
 	}
 	s.Token = token
-	if lerr := n.save(ctx, s); lerr != nil {
+	if lerr := n.saveQuietly(ctx, s); lerr != nil {
 		return lerr
 	}
 	return waitError{"the token was renewed"}
@@ -420,13 +458,13 @@ func (n *Node) fetchAcceptance(ctx context.Context, s *session, to peerAddress) 
 			return err
 		}
 		count, err := parseCount(a.ResponderCount)
-		if err != nil || a.Exchange != s.ID || !isHex(a.ResponderRoot, 32) {
+		if err != nil || a.Exchange != s.ID || !isHex(a.ResponderRoot, 32) || count == 0 || count > merkle.MaxCount || count != merkle.PaddedCount(count) {
 			return fail(CodePeerError, "the other node's acceptance cannot be read")
 		}
 		if a.InitiatorDocument != s.InitiatorDocument {
 			return fail(CodeMismatch, "the other node sees another DID document of this node than this node itself publishes")
 		}
-		if !m.verifiedBy(a.ResponderDocument) || !ofDID(a.ResponderKey, s.Peer) {
+		if documentDigest(m.Document) != a.ResponderDocument || m.Signer != a.ResponderKey {
 			return fail(CodeMismatch, "the other node names another DID document or key than the one that verifies its acceptance")
 		}
 		s.ResponderDocument, s.ResponderKey, s.PeerRoot, s.PeerCount = a.ResponderDocument, a.ResponderKey, a.ResponderRoot, count
@@ -438,20 +476,7 @@ func (n *Node) fetchAcceptance(ctx context.Context, s *session, to peerAddress) 
 		}
 		s.State = StateUploading
 		return nil
-	})
-}
-
-func (m *message) verifiedBy(document string) bool {
-	for _, d := range m.Documents {
-		if d == document {
-			return true
-		}
-	}
-	return false
-}
-
-func ofDID(method, name string) bool {
-	return strings.HasPrefix(method, name+"#") && len(method) < 1024 && oneLine(method, 1024) == method
+	}, nil)
 }
 
 // sendChunks sends the chunks of an own set that the responder still misses, then goes to the next state.
@@ -518,7 +543,7 @@ func (n *Node) fetchClaims(ctx context.Context, t *jobs.Task, s *session, to pee
 		}
 		s.Sets[setClaims], s.State = &c.Commitment, StateClaiming
 		return nil
-	})
+	}, nil)
 }
 
 // maxClaims bounds the claims on a bundle: a digest that more than three contacts share is not sent.
@@ -568,8 +593,11 @@ func (n *Node) takeClaims(ctx context.Context, s *session, to peerAddress) error
 		return err
 	}
 	s.Sets[setAnswers], s.State = commitment, StateAnswering
-	s.setResult(p, pairs)
+	matches := s.setResult(p, pairs)
 	return n.store.Update(ctx, func(tx *store.Tx) error {
+		if err := n.putMatches(tx, s, matches); err != nil {
+			return err
+		}
 		if err := n.putSet(tx, s.ID, setAnswers, entries, merkle.MaxChunkBytes); err != nil {
 			return err
 		}
@@ -596,7 +624,7 @@ func (n *Node) sendAnswers(ctx context.Context, t *jobs.Task, s *session, to pee
 				return fail(CodeMismatch, "the other node's answer is about another exchange")
 			}
 			return nil
-		})
+		}, nil)
 		if err != nil {
 			return err
 		}

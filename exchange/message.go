@@ -3,17 +3,13 @@ package exchange
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/gowebpki/jcs"
-
 	"ihyid/credentials"
-	"ihyid/credentials/ijson"
+	"ihyid/did"
 )
 
 // A kind is the type of a message's credential, and the action that its challenge is bound to.
@@ -42,31 +38,31 @@ const (
 	typeOrganisation              = "IhyidOrganisationCredential"
 	typeReceipt                   = "IhyidMatchReceipt"
 	presentationLife              = 10 * time.Minute
-	messageLife                   = 24 * time.Hour
+	messageLife                   = 60 * 24 * time.Hour // a message may be sent again much later, on a bad line
+	verifyLimit                   = 30 * time.Second
+	maxDID                        = 400 // bytes
 	organisationLife              = 10 * 365 * 24 * time.Hour
 	maxCredentialsInAMessage      = 4
+)
+
+// Messages are signed over their canonical JSON, so that the digest of one (`previous`, `agreement`) stands for exactly what was signed. What others
+// will read, receipts and organisation credentials, is signed over its meaning as linked data, which any W3C verifier understands.
+const (
+	messageSuite  = "ecdsa-jcs-2019"
+	evidenceSuite = "ecdsa-rdfc-2019"
 )
 
 // message is a verified message, or one that this node is about to send.
 type message struct {
 	Kind       kind
 	From       string
-	Credential []byte          // the secured credential, as it came
-	Digest     string          // of the credential: SHA-256 of its RFC 8785 form, hex
-	Subject    json.RawMessage // its credentialSubject
-	Attached   [][]byte        // further credentials handed over, each verified
-	Documents  []string        // digests of the sender's DID document that verified it, hex
-	Whole      []byte          // the presentation
-}
-
-// digestJSON is SHA-256 of the RFC 8785 form of doc, in lower-case hex.
-func digestJSON(doc []byte) (string, error) {
-	canonical, err := jcs.Transform(doc)
-	if err != nil {
-		return "", fail(CodeInvalid, "JSON that has no canonical form (RFC 8785)")
-	}
-	sum := sha256.Sum256(canonical)
-	return hex.EncodeToString(sum[:]), nil
+	Credential []byte        // the secured credential, in RFC 8785 form
+	Digest     string        // of the credential: SHA-256 of its RFC 8785 form, hex
+	Subject    []byte        // its credentialSubject, in RFC 8785 form
+	Signer     string        // verification method that signed the credential
+	Attached   [][]byte      // further credentials handed over, each verified, in RFC 8785 form
+	Document   *did.Document // of the sender, that verified it all
+	Whole      []byte        // the presentation, as it came
 }
 
 // issue makes and signs a credential of this node about subject, a struct that marshals to an object of strings.
@@ -77,7 +73,7 @@ func (n *Node) issue(ctx context.Context, typ string, subject any, life time.Dur
 		return nil, err
 	}
 	unsecured, err := json.Marshal(map[string]any{
-		"@context":          []any{credentials.ContextV2, termsContext},
+		"@context":          []any{credentials.ContextV2, contextOf[typ]},
 		"id":                id,
 		"type":              []string{"VerifiableCredential", typ},
 		"issuer":            n.DID(),
@@ -92,7 +88,11 @@ func (n *Node) issue(ctx context.Context, typ string, subject any, life time.Dur
 	if err != nil {
 		return nil, err
 	}
-	return n.issuer.Credential(ctx, unsecured, key, credentials.ProofOptions{Purpose: "assertionMethod", Created: now})
+	suite := messageSuite
+	if typ == typeReceipt || typ == typeOrganisation {
+		suite = evidenceSuite
+	}
+	return n.issuer.Credential(ctx, unsecured, key, credentials.ProofOptions{Suite: suite, Purpose: "assertionMethod", Created: now})
 }
 
 // present wraps credentials in a presentation for one receiver and one challenge.
@@ -128,124 +128,116 @@ func (n *Node) present(ctx context.Context, to, challenge string, vcs ...[]byte)
 
 // envelope is what must be read of a presentation before it can be verified. None of it is believed yet.
 type envelope struct {
-	Holder     string
-	Challenge  string
-	Kind       kind
-	Exchange   string // of the subject of the first credential, if it has one
-	Subject    json.RawMessage
-	Credential []json.RawMessage
+	Holder      string
+	Challenge   string
+	Kind        kind
+	Exchange    string // of the subject of the first credential, if it has one
+	Subject     []byte
+	Signer      string
+	Credentials [][]byte // in RFC 8785 form
 }
 
+// readEnvelope reads a presentation by exact names. It also makes sure that the presentation and each credential have one proof each, by a key
+// of the holder: so verifying it asks for one DID document and no other.
 func readEnvelope(presentation []byte) (*envelope, error) {
 	if len(presentation) > MaxPresentation {
 		return nil, fail(CodeTooLarge, "a presentation is at most %d bytes", MaxPresentation)
 	}
-	if _, err := ijson.ParseObject(presentation, ijson.Limits{}); err != nil {
+	p, err := object(presentation)
+	if err != nil {
 		return nil, &Error{Code: CodeInvalid, Detail: "the presentation is not strict JSON", Err: err}
 	}
-	var p struct {
-		Holder     json.RawMessage   `json:"holder"`
-		Credential []json.RawMessage `json:"verifiableCredential"`
-		Proof      struct {
-			Challenge string `json:"challenge"`
-		} `json:"proof"`
+	e := &envelope{Holder: text(p, "holder")}
+	if _, err := did.Parse(e.Holder); err != nil || len(e.Holder) > maxDID {
+		return nil, fail(CodeInvalid, "the presentation names no holder, as a DID of at most %d bytes", maxDID)
 	}
-	if err := json.Unmarshal(presentation, &p); err != nil {
-		return nil, fail(CodeInvalid, "the presentation does not have the shape of a message between nodes (one holder, one proof, an array of credentials)")
+	proof, ok := p["proof"].(map[string]any)
+	if !ok || text(proof, "cryptosuite") != messageSuite || !ofDID(signer(p), e.Holder) {
+		return nil, fail(CodeInvalid, "a message is a presentation with one proof (%s), by a key of its holder", messageSuite)
 	}
-	if len(p.Credential) == 0 || len(p.Credential) > maxCredentialsInAMessage {
-		return nil, fail(CodeInvalid, "a message holds 1 to %d credentials, this one %d", maxCredentialsInAMessage, len(p.Credential))
+	e.Challenge = text(proof, "challenge")
+	all, _ := p["verifiableCredential"].([]any)
+	if len(all) == 0 || len(all) > maxCredentialsInAMessage {
+		return nil, fail(CodeInvalid, "a message holds 1 to %d credentials, this one %d", maxCredentialsInAMessage, len(all))
 	}
-	e := &envelope{Challenge: p.Proof.Challenge, Credential: p.Credential}
-	if err := json.Unmarshal(p.Holder, &e.Holder); err != nil || e.Holder == "" {
-		return nil, fail(CodeInvalid, "the presentation names no holder")
+	for i, c := range all {
+		credential, ok := c.(map[string]any)
+		if !ok || !ofDID(signer(credential), e.Holder) {
+			return nil, fail(CodePresentation, "a credential in the message was issued by somebody other than its sender")
+		}
+		typ, subject, err := typeAndSubject(credential)
+		if err != nil {
+			return nil, err
+		}
+		if context, ok := contextOf[typ]; !ok {
+			return nil, fail(CodeUnsupported, "this node knows no message of that type")
+		} else if !credentials.SameContexts(credential, context) {
+			return nil, fail(CodeInvalid, "the credential defines its terms otherwise than the protocol does")
+		}
+		e.Credentials = append(e.Credentials, canonical(credential))
+		if i == 0 {
+			if suiteOf(credential) != messageSuite {
+				return nil, fail(CodeInvalid, "the credential of a message is signed with %s", messageSuite)
+			}
+			var in map[string]any
+			if in, err = object(subject); err != nil {
+				return nil, fail(CodeInvalid, "the subject of the message cannot be read")
+			}
+			e.Kind, e.Subject, e.Exchange, e.Signer = kind(typ), subject, text(in, "exchange"), signer(credential)
+		}
 	}
-	typ, subject, err := typeAndSubject(p.Credential[0])
-	if err != nil {
-		return nil, err
-	}
-	var in struct {
-		Exchange string `json:"exchange"`
-	}
-	_ = json.Unmarshal(subject, &in) // absent or odd: the strict reading comes after verification
-	e.Kind, e.Subject, e.Exchange = kind(typ), subject, in.Exchange
 	return e, nil
-}
-
-// typeAndSubject reads the one type of ours that a credential has, and its subject.
-func typeAndSubject(credential []byte) (string, json.RawMessage, error) {
-	var c struct {
-		Type    []string        `json:"type"`
-		Subject json.RawMessage `json:"credentialSubject"`
-	}
-	if err := json.Unmarshal(credential, &c); err != nil || len(c.Type) != 2 || c.Type[0] != "VerifiableCredential" {
-		return "", nil, fail(CodeInvalid, "a message's credential has two types, VerifiableCredential and its own")
-	}
-	return c.Type[1], c.Subject, nil
 }
 
 // verify checks a presentation whole: its proof, holder, domain and challenge, and every credential in it, each of which
 // the holder itself must have issued.
 func (n *Node) verify(ctx context.Context, presentation []byte, e *envelope, from, challenge string) (*message, error) {
+	ctx, cancel := context.WithTimeout(ctx, verifyLimit)
+	defer cancel()
 	keys := &documentKeys{resolver: n.resolver}
 	v := &credentials.Verifier{Keys: keys, Clock: n.now}
 	result := v.Presentation(ctx, presentation, credentials.PresentationOptions{Challenge: challenge, Domain: []string{n.DID()}, Holder: from})
 	if err := result.Err(); err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
 		if rerr := keys.failure(); rerr != nil {
 			return nil, &Error{Code: CodeResolution, Detail: "the sender's DID could not be resolved, so its presentation cannot be verified", Err: rerr}
 		}
 		return nil, &Error{Code: CodePresentation, Detail: "the presentation was refused", Err: err}
 	}
-	if len(result.Credentials) != len(e.Credential) {
+	if len(result.Credentials) != len(e.Credentials) {
 		return nil, fail(CodePresentation, "not every credential of the presentation was verified")
 	}
-	for _, c := range result.Credentials {
-		if c.Issuer != from {
+	for i, c := range result.Credentials {
+		if c.Issuer != from || !bytes.Equal(canonical(c.Document), e.Credentials[i]) {
 			return nil, fail(CodePresentation, "a credential in the message was issued by somebody other than its sender")
 		}
 	}
-	m := &message{Kind: e.Kind, From: from, Credential: e.Credential[0], Subject: e.Subject, Whole: presentation}
-	for _, c := range e.Credential[1:] {
-		m.Attached = append(m.Attached, c)
-	}
+	m := &message{Kind: e.Kind, From: from, Credential: e.Credentials[0], Subject: e.Subject, Signer: e.Signer, Attached: e.Credentials[1:], Whole: presentation}
 	var err error
 	if m.Digest, err = digestJSON(m.Credential); err != nil {
 		return nil, err
 	}
-	docs := keys.used()
-	for _, d := range docs {
-		m.Documents = append(m.Documents, documentDigest(d))
-	}
-	if err := n.keepDocuments(ctx, docs); err != nil {
-		return nil, err
+	if m.Document = keys.document(from); m.Document == nil {
+		return nil, fail(CodePresentation, "the presentation was verified without its holder's DID document")
 	}
 	return m, nil
 }
 
-// read decodes the subject of a verified message strictly: a member that the protocol does not know is an error.
-func (m *message) read(into any) error { return readSubject(m.Subject, into) }
-
-func readSubject(subject []byte, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(subject))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return fail(CodeInvalid, "the subject of the message does not have the form that its type asks for")
-	}
-	return nil
-}
+// read decodes the subject of a verified message strictly: what the protocol does not know in it is an error, and so is what is missing.
+func (m *message) read(into any) error { return readExact(m.Subject, into) }
 
 // attached finds the one attached credential of a type and reads its subject.
 func (m *message) attached(typ string, into any) ([]byte, error) {
 	for _, c := range m.Attached {
-		got, subject, err := typeAndSubject(c)
+		o, err := object(c)
+		if err != nil {
+			return nil, err
+		}
+		got, subject, err := typeAndSubject(o)
 		if err != nil {
 			return nil, err
 		}
 		if got == typ {
-			return c, readSubject(subject, into)
+			return c, readExact(subject, into)
 		}
 	}
 	return nil, fail(CodeInvalid, "the message should hand over a credential of type %s and does not", typ)
@@ -303,10 +295,7 @@ func (n *Node) converse(ctx context.Context, to peerAddress, k kind, exchangeID 
 	if err != nil {
 		return nil, "", err
 	}
-	var head struct {
-		Previous string `json:"previous"`
-	}
-	if err := json.Unmarshal(m.Subject, &head); err != nil || head.Previous != sent {
+	if head, err := object(m.Subject); err != nil || text(head, "previous") != sent {
 		return nil, "", fail(CodePeerError, "the other node's reply does not answer what was sent")
 	}
 	return m, reply.Token, nil

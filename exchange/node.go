@@ -20,6 +20,9 @@ import (
 	"ihyid/store/jobs"
 )
 
+// DefaultNoisePerDay is how many of the largest noise bundles a peer may send in a day: every entry of a bundle may be a guess.
+const DefaultNoisePerDay = 5
+
 // Options are what a Node stands on. Store, Keys, Resolver, Register and Jobs are needed, the rest have working defaults.
 type Options struct {
 	Store     *store.Store
@@ -31,6 +34,7 @@ type Options struct {
 	Profiles  map[string]*contacts.Profile
 
 	MaxNoiseEntries uint64        // 0: noise.DefaultMaxEntries
+	MaxNoisePerDay  uint64        // entries of noise bundles that one peer may send in a day (UTC); 0: DefaultNoisePerDay of the largest bundle
 	SessionLife     time.Duration // how long an exchange may rest before it fails; 0: 24 hours
 	PollInterval    time.Duration // how often the initiator asks how far the responder is; 0: 1 second
 
@@ -50,6 +54,7 @@ type Node struct {
 	issuer    *credentials.Issuer
 
 	maxNoise    uint64
+	noisePerDay uint64
 	sessionLife time.Duration
 	poll        time.Duration
 	now         func() time.Time
@@ -72,6 +77,7 @@ type tables struct {
 	sessions  *store.Collection[session]
 	letters   *store.Collection[letter]
 	chunks    *store.Collection[[]byte]
+	matches   *store.Collection[[]Match]
 	receipts  *store.Collection[receiptRecord]
 }
 
@@ -83,12 +89,15 @@ func newNode(o Options) (*Node, error) {
 	}
 	n := &Node{
 		store: o.Store, keys: o.Keys, resolver: o.Resolver, register: o.Register, jobs: o.Jobs, transport: o.Transport,
-		maxNoise: o.MaxNoiseEntries, sessionLife: o.SessionLife, poll: o.PollInterval,
+		maxNoise: o.MaxNoiseEntries, noisePerDay: o.MaxNoisePerDay, sessionLife: o.SessionLife, poll: o.PollInterval,
 		now: o.Clock, rand: o.Rand, log: o.Logger,
 		strangers: make(chan struct{}, maxStrangers), profiles: o.Profiles,
 	}
 	if n.maxNoise == 0 {
 		n.maxNoise = noise.DefaultMaxEntries
+	}
+	if n.noisePerDay == 0 {
+		n.noisePerDay = DefaultNoisePerDay * n.maxNoise
 	}
 	if n.sessionLife == 0 {
 		n.sessionLife = 24 * time.Hour
@@ -105,7 +114,7 @@ func newNode(o Options) (*Node, error) {
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
-	n.issuer = &credentials.Issuer{Clock: n.now}
+	n.issuer = &credentials.Issuer{Suite: messageSuite, Clock: n.now}
 	n.challenges = newChallenges(n.now, n.rand)
 	n.kept = tables{
 		identity:  store.NewCollection[identity](o.Store, "identity", 1),
@@ -114,6 +123,7 @@ func newNode(o Options) (*Node, error) {
 		sessions:  store.NewCollection[session](o.Store, "sessions", 1),
 		letters:   store.NewCollection[letter](o.Store, "letters", 1),
 		chunks:    store.NewCollection[[]byte](o.Store, "chunks", 1),
+		matches:   store.NewCollection[[]Match](o.Store, "matches", 1),
 		receipts:  store.NewCollection[receiptRecord](o.Store, "receipts", 1),
 	}
 	return n, nil
@@ -140,6 +150,9 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if err := n.deliverAgain(ctx); err != nil {
+		return err
+	}
 	done := make(chan error, 1)
 	go func() { done <- n.jobs.Run(ctx) }()
 	tick := time.NewTicker(time.Minute)
@@ -149,8 +162,8 @@ func (n *Node) Run(ctx context.Context) error {
 		case err := <-done:
 			return err
 		case <-tick.C:
-			if err := n.expireSessions(ctx); err != nil && ctx.Err() == nil {
-				n.log.Error("ending exchanges that rested too long", "error", err)
+			if err := errors.Join(n.expireSessions(ctx), n.register.Tidy(ctx)); err != nil && ctx.Err() == nil {
+				n.log.Error("ending exchanges that rested too long, and removing what ended imports left", "error", err)
 			}
 		}
 	}

@@ -110,12 +110,12 @@ func pairsFromAnswers(p *contacts.Profile, mine claimed, data []byte) ([]pair, e
 	return out, nil
 }
 
-// setResult keeps what an exchange found in the session.
-func (s *session) setResult(p *contacts.Profile, pairs []pair) {
+// setResult counts what an exchange found, and gives it as matches to be kept.
+func (s *session) setResult(p *contacts.Profile, pairs []pair) (matches []Match) {
 	best := map[uint64]contacts.Tier{}
-	s.Matches, s.Pairs, s.Maybes, s.InCommon, s.Possible = nil, 0, 0, 0, 0
+	s.Pairs, s.Maybes, s.InCommon, s.Possible = 0, 0, 0, 0
 	for _, q := range pairs {
-		s.Matches = append(s.Matches, Match{
+		matches = append(matches, Match{
 			Contact: q.contact, Row: hex.EncodeToString(q.row[:]), Tier: q.tier.String(), Keys: p.KeyNames(q.keys),
 		})
 		best[q.contact] = max(best[q.contact], q.tier)
@@ -132,4 +132,5 @@ func (s *session) setResult(p *contacts.Profile, pairs []pair) {
 			s.Possible++
 		}
 	}
+	return matches
 }

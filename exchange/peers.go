@@ -21,6 +21,7 @@ const (
 	maxUndecided   = 200
 	jobDeliver     = "peers.deliver"
 	maxReasonRunes = 200
+	deliveryLife   = 30 * 24 * time.Hour // how long a decision is tried to be delivered
 )
 
 // peerRecord is what is kept of a peer.
@@ -30,6 +31,23 @@ type peerRecord struct {
 	Request    json.RawMessage `json:"request,omitempty"`  // the registration request, ours or theirs
 	Decision   json.RawMessage `json:"decision,omitempty"` // the decision on it, theirs or ours
 	Before     PeerState       `json:"before,omitempty"`   // of a suspended peer: the state to go back to
+	Day        string          `json:"day,omitempty"`      // the day that Peer.NoiseToday counts
+}
+
+// spend counts the entries of a noise bundle against what the peer may send in a day.
+func (n *Node) spend(tx *store.Tx, name string, entries uint64) error {
+	r, err := n.kept.peers.Get(tx, []byte(name))
+	if err != nil {
+		return err
+	}
+	if day := n.now().UTC().Format(time.DateOnly); r.Day != day {
+		r.Day, r.Peer.NoiseToday = day, 0
+	}
+	if r.Peer.NoiseToday+entries > n.noisePerDay {
+		return fail(CodeTooMany, "you have sent noise bundles of %d entries today, and this node compares %d a day: every entry could be a guess; go on tomorrow", r.Peer.NoiseToday, n.noisePerDay)
+	}
+	r.Peer.NoiseToday += entries
+	return n.kept.peers.Put(tx, []byte(name), r)
 }
 
 // Subjects of the messages of a registration.
@@ -84,7 +102,9 @@ func (n *Node) AddPeer(ctx context.Context, name string, expect Organisation) (P
 	if err != nil {
 		return Peer{}, &Error{Code: CodeInvalid, Detail: "that is not a DID", Err: err}
 	}
-	name = parsed.String()
+	if name = parsed.String(); len(name) > maxDID {
+		return Peer{}, fail(CodeInvalid, "a peer's DID is at most %d bytes", maxDID)
+	}
 	if name == n.DID() {
 		return Peer{}, fail(CodeInvalid, "%s is this node's own DID", name)
 	}
@@ -117,6 +137,9 @@ func (n *Node) AddPeer(ctx context.Context, name string, expect Organisation) (P
 		return Peer{}, err
 	}
 	if old != nil && old.Peer.State == PeerRequested {
+		if old.Peer.Organisation != expect {
+			return Peer{}, fail(CodeMismatch, "%s asked to be registered here in the name of another organisation than you expect; refuse it and ask them", name)
+		}
 		return n.ApprovePeer(ctx, name)
 	}
 	mine, err := n.ownDigests()
@@ -137,7 +160,7 @@ func (n *Node) AddPeer(ctx context.Context, name string, expect Organisation) (P
 		Credential: credential, Request: request,
 	}
 	// Kept before it is sent: their approval may arrive before our own transaction would have ended.
-	if err := n.putPeer(ctx, name, func(now *peerRecord) (*peerRecord, error) {
+	if err := n.putPeer(ctx, name, m.Document, func(now *peerRecord) (*peerRecord, error) {
 		if now != nil && now.Peer.State != PeerInvited && now.Peer.State != PeerRefused {
 			return nil, fail(CodeConflict, "%s asked to be registered here meanwhile; look at it and approve it", name)
 		}
@@ -158,7 +181,7 @@ func (n *Node) AddPeer(ctx context.Context, name string, expect Organisation) (P
 func (n *Node) dropInvitation(ctx context.Context, name string, request []byte) error {
 	return n.store.Update(ctx, func(tx *store.Tx) error {
 		r, err := n.kept.peers.Get(tx, []byte(name))
-		if err != nil || r.Peer.State != PeerInvited || string(r.Request) != string(request) {
+		if err != nil || r.Peer.State != PeerInvited || !sameJSON(r.Request, request) {
 			return nil
 		}
 		return n.kept.peers.Delete(tx, []byte(name))
@@ -191,15 +214,24 @@ func (n *Node) locate(ctx context.Context, name string) (peerAddress, *did.Docum
 		}
 		return peerAddress{}, nil, &Error{Code: CodeResolution, Detail: "the DID " + name + " could not be resolved", Err: err}
 	}
-	service, ok := res.Document.Service(did.ServiceTypeNode)
+	endpoint, err := endpointOf(res.Document)
+	if err != nil {
+		return peerAddress{}, nil, err
+	}
+	return peerAddress{DID: name, Endpoint: endpoint}, res.Document, nil
+}
+
+// endpointOf finds in a DID document where the node listens.
+func endpointOf(d *did.Document) (string, error) {
+	service, ok := d.Service(did.ServiceTypeNode)
 	if !ok {
-		return peerAddress{}, nil, fail(CodeUnreachable, "the DID document of %s names no %s service, so its node cannot be reached over a network", name, did.ServiceTypeNode)
+		return "", fail(CodeUnreachable, "the DID document of %s names no %s service, so its node cannot be reached over a network", d.ID(), did.ServiceTypeNode)
 	}
 	u, err := url.Parse(service.Endpoint)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return peerAddress{}, nil, fail(CodeUnreachable, "the %s service of %s is not a plain https address", did.ServiceTypeNode, name)
+		return "", fail(CodeUnreachable, "the %s service of %s is not a plain https address", did.ServiceTypeNode, d.ID())
 	}
-	return peerAddress{DID: name, Endpoint: strings.TrimSuffix(service.Endpoint, "/")}, res.Document, nil
+	return strings.TrimSuffix(service.Endpoint, "/"), nil
 }
 
 type ownDigests struct{ organisation, document string }
@@ -256,8 +288,14 @@ func (n *Node) peer(ctx context.Context, name string) (*peerRecord, error) {
 }
 
 // putPeer changes one peer in one transaction; change gets nil where there is none yet.
-func (n *Node) putPeer(ctx context.Context, name string, change func(now *peerRecord) (*peerRecord, error)) error {
-	return n.store.Update(ctx, func(tx *store.Tx) error { return n.putPeerTx(tx, name, change) })
+// doc, if not nil, is kept with it.
+func (n *Node) putPeer(ctx context.Context, name string, doc *did.Document, change func(now *peerRecord) (*peerRecord, error)) error {
+	return n.store.Update(ctx, func(tx *store.Tx) error {
+		if err := n.putPeerTx(tx, name, change); err != nil || doc == nil {
+			return err
+		}
+		return n.putDocument(tx, doc)
+	})
 }
 
 func (n *Node) putPeerTx(tx *store.Tx, name string, change func(now *peerRecord) (*peerRecord, error)) error {
@@ -306,7 +344,7 @@ func (n *Node) decide(ctx context.Context, name string, approved bool, reason st
 		return Peer{}, err
 	}
 	if !approved && r.Peer.State == PeerInvited {
-		err := n.putPeer(ctx, name, func(now *peerRecord) (*peerRecord, error) {
+		err := n.putPeer(ctx, name, nil, func(now *peerRecord) (*peerRecord, error) {
 			if now == nil || now.Peer.State != PeerInvited {
 				return nil, fail(CodeConflict, "%s changed meanwhile; look at it again", name)
 			}
@@ -343,7 +381,7 @@ func (n *Node) decide(ctx context.Context, name string, approved bool, reason st
 	}
 	err = n.store.Update(ctx, func(tx *store.Tx) error {
 		err := n.putPeerTx(tx, name, func(now *peerRecord) (*peerRecord, error) {
-			if now == nil || now.Peer.State != PeerRequested || string(now.Request) != string(r.Request) {
+			if now == nil || now.Peer.State != PeerRequested || !sameJSON(now.Request, r.Request) {
 				return nil, fail(CodeConflict, "%s changed meanwhile; look at it again", name)
 			}
 			now.Peer.State, now.Peer.Reason = PeerRefused, reason
@@ -391,13 +429,13 @@ func (n *Node) deliverDecision(ctx context.Context, t *jobs.Task) error {
 		_, _, err = n.converse(ctx, to, kindDecision, "", kindDecisionReply, r.Decision, n.identity.Credential)
 	}
 	if err != nil {
-		if temporary(err) && t.Job().Attempts < 200 {
-			return jobs.Later(backoff(t.Job().Attempts, 15*time.Minute), err)
+		if rested := n.now().Sub(r.Peer.Updated); temporary(err) && rested < deliveryLife {
+			return jobs.Later(pauseSince(rested, 15*time.Minute), err)
 		}
 		return err
 	}
-	return n.putPeer(ctx, p.Peer, func(now *peerRecord) (*peerRecord, error) {
-		if now == nil || string(now.Decision) != string(r.Decision) {
+	return n.putPeer(ctx, p.Peer, nil, func(now *peerRecord) (*peerRecord, error) {
+		if now == nil || !sameJSON(now.Decision, r.Decision) {
 			return nil, nil
 		}
 		now.Peer.Undelivered = false
@@ -405,10 +443,57 @@ func (n *Node) deliverDecision(ctx context.Context, t *jobs.Task) error {
 	})
 }
 
-// backoff doubles from a second to the limit.
-func backoff(attempts int, limit time.Duration) time.Duration {
-	d := time.Second << min(max(attempts-1, 0), 20)
-	return min(d, limit)
+// pauseSince is how long to wait before the next try at something that last got on so long ago: a quarter of that, at least
+// half a second, at most the limit. A line that was down for a minute is tried again soon, one that was down for a day rarely.
+func pauseSince(rested, limit time.Duration) time.Duration {
+	return min(max(rested/4, 500*time.Millisecond), limit)
+}
+
+// deliverAgain has all decisions that have not arrived tried again, at the start of the node: jobs may have given up.
+func (n *Node) deliverAgain(ctx context.Context) error {
+	return n.store.Update(ctx, func(tx *store.Tx) error {
+		for item, err := range n.kept.peers.All(tx, store.Range{}) {
+			if err != nil {
+				return err
+			}
+			if err := n.deliverTx(tx, &item.Value); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (n *Node) deliverTx(tx *store.Tx, r *peerRecord) error {
+	if !r.Peer.Undelivered {
+		return nil
+	}
+	digest, err := digestJSON(r.Decision)
+	if err != nil {
+		return err
+	}
+	_, err = n.jobs.Enqueue(tx, jobDeliver, deliverParams{Peer: r.Peer.DID, Decision: digest})
+	return err
+}
+
+// RemovePeer forgets a peer. Exchanges, receipts and the DID documents that they need stay; to exchange again, both register again.
+func (n *Node) RemovePeer(ctx context.Context, name string) error {
+	r, err := n.peer(ctx, name)
+	if err != nil {
+		return err
+	}
+	all, err := n.Exchanges(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range all {
+		if e.Peer == name && !e.State.Finished() {
+			return fail(CodePeerState, "exchange %s with %s is still open; wait for its end, or cancel its job", e.ID, name)
+		}
+	}
+	return n.store.Update(ctx, func(tx *store.Tx) error {
+		return n.kept.peers.Delete(tx, []byte(r.Peer.DID))
+	})
 }
 
 // SuspendPeer stops all exchanges with a peer until ResumePeer.
@@ -416,7 +501,7 @@ func (n *Node) SuspendPeer(ctx context.Context, name, reason string) (Peer, erro
 	if err := checkReason(reason); err != nil {
 		return Peer{}, err
 	}
-	err := n.putPeer(ctx, name, func(now *peerRecord) (*peerRecord, error) {
+	err := n.putPeer(ctx, name, nil, func(now *peerRecord) (*peerRecord, error) {
 		switch {
 		case now == nil:
 			return nil, fail(CodeUnknownPeer, "%s is not registered here", oneLine(name, 300))
@@ -434,7 +519,8 @@ func (n *Node) SuspendPeer(ctx context.Context, name, reason string) (Peer, erro
 
 // ResumePeer ends a suspension.
 func (n *Node) ResumePeer(ctx context.Context, name string) (Peer, error) {
-	err := n.putPeer(ctx, name, func(now *peerRecord) (*peerRecord, error) {
+	var resumed *peerRecord
+	err := n.putPeer(ctx, name, nil, func(now *peerRecord) (*peerRecord, error) {
 		switch {
 		case now == nil:
 			return nil, fail(CodeUnknownPeer, "%s is not registered here", oneLine(name, 300))
@@ -442,8 +528,12 @@ func (n *Node) ResumePeer(ctx context.Context, name string) (Peer, error) {
 			return nil, fail(CodePeerState, "%s is not suspended", name)
 		}
 		now.Peer.State, now.Before, now.Peer.Reason = now.Before, "", ""
+		resumed = now
 		return now, nil
 	})
+	if err == nil && resumed.Peer.Undelivered {
+		err = n.store.Update(ctx, func(tx *store.Tx) error { return n.deliverTx(tx, resumed) })
+	}
 	if err != nil {
 		return Peer{}, err
 	}

@@ -1,7 +1,6 @@
 package exchange
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,8 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gowebpki/jcs"
-
+	"ihyid/credentials"
 	"ihyid/store"
 )
 
@@ -100,10 +98,8 @@ func (n *Node) completeReceipt(ctx context.Context, s *session, to peerAddress) 
 	if err != nil {
 		return err
 	}
-	var st Statement
-	if _, subject, err := typeAndSubject(offered); err != nil {
-		return err
-	} else if err := readSubject(subject, &st); err != nil {
+	st, err := readReceipt(offered)
+	if err != nil {
 		return err
 	}
 	var mine []byte
@@ -116,6 +112,7 @@ func (n *Node) completeReceipt(ctx context.Context, s *session, to peerAddress) 
 	} else {
 		mine = l.Attached[0]
 	}
+	var receipt *receiptRecord
 	subject := stepSubject{Exchange: s.ID, Previous: s.Previous, Transcript: s.Transcript}
 	return n.ask(ctx, s, to, kindCompletion, kindCompletionReply, subject, [][]byte{mine}, func(m *message, _ string) error {
 		var r stepSubject
@@ -130,7 +127,14 @@ func (n *Node) completeReceipt(ctx context.Context, s *session, to peerAddress) 
 		if err != nil {
 			return err
 		}
-		return n.finish(ctx, s, receiptRecord{Exchange: s.ID, Peer: s.Peer, Initiator: l.Attached[0], Responder: offered, Statement: st, Kept: n.now().UTC()})
+		receipt = &receiptRecord{Exchange: s.ID, Peer: s.Peer, Initiator: l.Attached[0], Responder: offered, Statement: st, Kept: n.now().UTC()}
+		s.State = StateDone
+		return nil
+	}, func(tx *store.Tx) error {
+		if err := n.dropChunks(tx, s); err != nil {
+			return err
+		}
+		return n.kept.receipts.Put(tx, []byte(s.ID), *receipt)
 	})
 }
 
@@ -156,8 +160,11 @@ func (n *Node) offeredReceipt(ctx context.Context, s *session, to peerAddress) (
 		if offered, err = m.attached(typeReceipt, &st); err != nil {
 			return err
 		}
+		if !signedWith(offered, s.ResponderKey) {
+			return fail(CodeMismatch, "the other node's receipt is signed with another key than the one that it named")
+		}
 		return n.checkStatement(s, &st)
-	})
+	}, nil)
 	return offered, err
 }
 
@@ -199,8 +206,8 @@ func (n *Node) onCompletion(ctx context.Context, m *message, _ *peerRecord) (*re
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		if err := sameSubject(theirs, own.Attached[0]); err != nil {
-			return nil, nil, nil, err
+		if mine, err := readReceipt(own.Attached[0]); err != nil || mine != st {
+			return nil, nil, nil, fail(CodeMismatch, "the two receipts do not state the same")
 		}
 		if !signedWith(theirs, s.InitiatorKey) {
 			return nil, nil, nil, fail(CodeMismatch, "the receipt is signed with another key than the one that it names")
@@ -217,46 +224,20 @@ func (n *Node) onCompletion(ctx context.Context, m *message, _ *peerRecord) (*re
 	})
 }
 
-// signedWith reports whether a credential's one proof names the verification method.
-func signedWith(credential []byte, method string) bool {
-	var c struct {
-		Proof struct {
-			VerificationMethod string `json:"verificationMethod"`
-		} `json:"proof"`
-	}
-	return json.Unmarshal(credential, &c) == nil && c.Proof.VerificationMethod == method
-}
-
-// sameSubject reports an error unless two credentials state the same under RFC 8785.
-func sameSubject(a, b []byte) error {
-	_, sa, err := typeAndSubject(a)
+// readReceipt reads the statement of a receipt's credential.
+func readReceipt(credential []byte) (st Statement, err error) {
+	o, err := object(credential)
 	if err != nil {
-		return err
+		return st, err
 	}
-	_, sb, err := typeAndSubject(b)
+	typ, subject, err := typeAndSubject(o)
 	if err != nil {
-		return err
+		return st, err
 	}
-	ca, err1 := jcs.Transform(sa)
-	cb, err2 := jcs.Transform(sb)
-	if err1 != nil || err2 != nil || !bytes.Equal(ca, cb) {
-		return fail(CodeMismatch, "the two receipts do not state the same")
+	if typ != typeReceipt || !credentials.SameContexts(o, contextOf[typeReceipt]) {
+		return st, fail(CodeInvalid, "this credential is not a match receipt")
 	}
-	return nil
-}
-
-// finish keeps the receipt and ends the exchange, in the initiator's last transaction.
-func (n *Node) finish(ctx context.Context, s *session, r receiptRecord) error {
-	s.State = StateDone
-	return n.store.Update(ctx, func(tx *store.Tx) error {
-		if err := n.dropChunks(tx, s); err != nil {
-			return err
-		}
-		if err := n.kept.receipts.Put(tx, []byte(s.ID), r); err != nil {
-			return err
-		}
-		return n.putSession(tx, s)
-	})
+	return st, readExact(subject, &st)
 }
 
 func (n *Node) keptLetter(ctx context.Context, s *session, k kind) (*letter, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 
 	"ihyid/did"
 )
@@ -12,8 +11,8 @@ import (
 // Challenge issues a challenge for one message. It is given to anybody: whether the sender is registered here is said only to
 // who proves to be that sender.
 func (n *Node) Challenge(_ context.Context, r ChallengeRequest) (Challenge, error) {
-	if _, err := did.Parse(r.Sender); err != nil || len(r.Sender) > 1024 {
-		return Challenge{}, fail(CodeInvalid, "the sender of the message to come must be a DID")
+	if _, err := did.Parse(r.Sender); err != nil || len(r.Sender) > maxDID {
+		return Challenge{}, fail(CodeInvalid, "the sender of the message to come must be a DID of at most %d bytes", maxDID)
 	}
 	if _, ok := handlers[kind(r.Action)]; !ok {
 		return Challenge{}, fail(CodeUnsupported, "this node knows no message of that type")
@@ -64,7 +63,8 @@ func (n *Node) Message(ctx context.Context, presentation []byte) (Reply, error) 
 	if !ok {
 		return Reply{}, fail(CodeUnsupported, "this node knows no message of that type")
 	}
-	if err := n.challenges.check(e.Challenge, e.Holder, string(e.Kind), e.Exchange); err != nil {
+	bound := ChallengeRequest{Sender: e.Holder, Action: string(e.Kind), Exchange: e.Exchange}
+	if err := n.challenges.check(e.Challenge, bound); err != nil {
 		return Reply{}, err
 	}
 	peer, err := n.peer(ctx, e.Holder)
@@ -84,7 +84,7 @@ func (n *Node) Message(ctx context.Context, presentation []byte) (Reply, error) 
 	if err != nil {
 		return Reply{}, err
 	}
-	if err := n.challenges.use(e.Challenge, e.Holder, string(e.Kind), e.Exchange); err != nil {
+	if err := n.challenges.use(e.Challenge, bound); err != nil {
 		return Reply{}, err
 	}
 	if peer != nil && peer.Peer.State == PeerSuspended {
@@ -137,43 +137,43 @@ func (n *Node) onRegistration(ctx context.Context, m *message, peer *peerRecord)
 	if err := n.checkParty(m, s.ID, s.Peer, s.Organisation, s.Document, credential, org); err != nil {
 		return nil, err
 	}
-	to, doc, err := n.locate(ctx, m.From)
+	endpoint, err := endpointOf(m.Document)
 	if err != nil {
 		return nil, err
 	}
-	if peer == nil {
+	if peer == nil || peer.Peer.State == PeerRefused {
 		if err := n.roomForStranger(ctx); err != nil {
 			return nil, err
 		}
 	}
 	state := PeerRequested
-	err = n.putPeer(ctx, m.From, func(now *peerRecord) (*peerRecord, error) {
-		if now != nil {
-			switch now.Peer.State {
-			case PeerSuspended:
-				return nil, fail(CodePeerSuspended, "this node has suspended you; ask its administrator why")
-			case PeerApproved:
-				if !now.theyAsked(n.DID()) {
-					return nil, fail(CodeConflict, "you are registered here already")
-				}
-			case PeerInvited:
-				// Both asked at once: the request of the node whose DID sorts first stands.
-				if n.DID() < m.From {
-					state = PeerInvited
-					return nil, nil
-				}
+	err = n.putPeer(ctx, m.From, m.Document, func(now *peerRecord) (*peerRecord, error) {
+		if now != nil && sameJSON(now.Request, m.Credential) {
+			state = now.Peer.State
+			return nil, nil // heard before
+		}
+		switch {
+		case now == nil || now.Peer.State == PeerRefused:
+		case now.Peer.State == PeerSuspended:
+			return nil, fail(CodePeerSuspended, "this node has suspended you; ask its administrator why")
+		case now.Peer.State == PeerApproved && !now.Peer.Undelivered:
+			return nil, fail(CodeConflict, "you are registered here already")
+		case now.Peer.State == PeerInvited:
+			// Both asked at once: the request of the node whose DID sorts first stands.
+			if n.DID() < m.From {
+				state = PeerInvited
+				return nil, nil
 			}
-			if string(now.Request) == string(m.Credential) {
-				state = now.Peer.State
-				return nil, nil // heard before
+			if org.organisation() != now.Peer.Organisation {
+				return nil, fail(CodeMismatch, "this node expects another organisation behind your DID")
 			}
-			if now.Peer.State == PeerApproved {
-				return nil, fail(CodeConflict, "you are registered here already")
-			}
+		case now.Peer.Organisation != org.organisation():
+			// What the administrator is looking at must not change under his eyes.
+			return nil, fail(CodeConflict, "a request of yours in the name of another organisation is waiting here; have it refused first")
 		}
 		return &peerRecord{
 			Peer: Peer{
-				DID: m.From, State: PeerRequested, Organisation: org.organisation(), Endpoint: to.Endpoint, Document: documentDigest(doc),
+				DID: m.From, State: PeerRequested, Organisation: org.organisation(), Endpoint: endpoint, Document: documentDigest(m.Document),
 				Created: n.now().UTC(),
 			},
 			Credential: credential, Request: m.Credential,
@@ -183,14 +183,6 @@ func (n *Node) onRegistration(ctx context.Context, m *message, peer *peerRecord)
 		return nil, err
 	}
 	return n.received(ctx, kindRegistrationReply, m, string(state))
-}
-
-// theyAsked reports whether the registration began with a request of the peer's.
-func (r *peerRecord) theyAsked(own string) bool {
-	var c struct {
-		Issuer string `json:"issuer"`
-	}
-	return json.Unmarshal(r.Request, &c) == nil && c.Issuer != own
 }
 
 // roomForStranger bounds how many undecided requests of unknown nodes are kept.
@@ -234,11 +226,11 @@ func (n *Node) onDecision(ctx context.Context, m *message, peer *peerRecord) (*r
 		return nil, fail(CodeUnknownPeer, "this node did not ask you to register it")
 	}
 	var state PeerState
-	err = n.putPeer(ctx, m.From, func(now *peerRecord) (*peerRecord, error) {
+	err = n.putPeer(ctx, m.From, m.Document, func(now *peerRecord) (*peerRecord, error) {
 		if now == nil {
 			return nil, fail(CodeUnknownPeer, "this node did not ask you to register it")
 		}
-		if string(now.Decision) == string(m.Credential) {
+		if sameJSON(now.Decision, m.Credential) {
 			state = now.Peer.State
 			return nil, nil // heard before
 		}
@@ -286,12 +278,10 @@ func (n *Node) checkParty(m *message, sender, receiver, organisation, document s
 	if digest != organisation {
 		return fail(CodeMismatch, "the organisation credential is not the one that the message names")
 	}
-	for _, d := range m.Documents {
-		if d == document {
-			return nil
-		}
+	if documentDigest(m.Document) != document {
+		return fail(CodeMismatch, "the sender's DID document, as resolved here, is not the one that its message names")
 	}
-	return fail(CodeMismatch, "the sender's DID document, as resolved here, is not the one that its message names")
+	return nil
 }
 
 func (n *Node) received(ctx context.Context, k kind, m *message, state string) (*reply, error) {

@@ -28,13 +28,18 @@ func (n *Node) onOpening(ctx context.Context, m *message, peer *peerRecord) (*re
 	if !isHex(o.Exchange, 16) {
 		return nil, fail(CodeInvalid, "an exchange id is 16 bytes in hex")
 	}
-	defer n.locks.lock(o.Exchange)()
 	token, err := n.randomHex(32)
 	if err != nil {
 		return nil, err
 	}
+	// Whose exchange it is comes before any lock on it: nobody may hold up an exchange of others.
 	s, err := n.session(ctx, o.Exchange)
-	if err == nil {
+	if err == nil && (s.Peer != m.From || s.Role != Responder) {
+		return nil, fail(CodeUnknownExchange, "that exchange id is taken")
+	}
+	defer n.locks.lock("openings of " + m.From)()
+	defer n.locks.lock(o.Exchange)()
+	if s, err = n.session(ctx, o.Exchange); err == nil {
 		return n.reopen(ctx, s, m, token)
 	}
 	if CodeOf(err) != CodeUnknownExchange {
@@ -71,7 +76,10 @@ func (n *Node) onOpening(ctx context.Context, m *message, peer *peerRecord) (*re
 			return err
 		}
 		s.Job = job.ID
-		if err := n.keepLetters(tx, s, m, kindOpeningReply, credential, nil); err != nil {
+		if err := errors.Join(n.keepLetters(tx, s, m, kindOpeningReply, credential, nil), n.putDocument(tx, m.Document)); err != nil {
+			return err
+		}
+		if err := n.spend(tx, m.From, o.Commitment.Count); err != nil {
 			return err
 		}
 		return n.putSession(tx, s)
@@ -87,6 +95,9 @@ func (n *Node) reopen(ctx context.Context, s *session, m *message, token string)
 	if s.Peer != m.From || s.Role != Responder {
 		return nil, fail(CodeUnknownExchange, "that exchange id is taken")
 	}
+	if s.State == StateFailed {
+		return nil, failedHere(s)
+	}
 	r, err := n.replyAgain(ctx, s, m, kindOpeningReply)
 	if err != nil {
 		return nil, err
@@ -94,11 +105,9 @@ func (n *Node) reopen(ctx context.Context, s *session, m *message, token string)
 	if r == nil {
 		return nil, fail(CodeConflict, "this exchange was opened with another bundle")
 	}
-	if !s.State.Finished() {
-		s.Token, s.TokenExpiry = hashToken(token), n.now().Add(n.sessionLife)
-		if err := n.save(ctx, s); err != nil {
-			return nil, err
-		}
+	s.Token, s.TokenExpiry = hashToken(token), n.now().Add(n.sessionLife)
+	if err := n.saveQuietly(ctx, s); err != nil {
+		return nil, err
 	}
 	r.token = token
 	return r, nil
@@ -117,7 +126,7 @@ func (n *Node) checkOpening(ctx context.Context, m *message, o *openingSubject, 
 		return "", fail(CodeInvalid, "the protocol noise has no epochs")
 	case o.Agreement != peer.Peer.Registration:
 		return "", fail(CodeMismatch, "the bundle names another registration than the one that this node has with you")
-	case !m.verifiedBy(o.InitiatorDocument) || !ofDID(o.InitiatorKey, m.From):
+	case documentDigest(m.Document) != o.InitiatorDocument || m.Signer != o.InitiatorKey:
 		return "", fail(CodeMismatch, "the bundle names another DID document or key than the one that verifies it")
 	}
 	if err := checkPurpose(o.Purpose); err != nil {
@@ -171,7 +180,7 @@ func (n *Node) replyAgain(ctx context.Context, s *session, m *message, k kind) (
 		if err != nil {
 			return err
 		}
-		if string(heard.Credential) != string(m.Credential) {
+		if !sameJSON(heard.Credential, m.Credential) {
 			return fail(CodeConflict, "this step of the exchange was taken before with another message")
 		}
 		l, err := n.kept.letters.Get(tx, letterKey(s.ID, k))
@@ -188,19 +197,19 @@ func (n *Node) replyAgain(ctx context.Context, s *session, m *message, k kind) (
 // the transcript; act then says what the reply is, and changes the session; reply, request and session are kept in one transaction.
 func (n *Node) answerStep(ctx context.Context, m *message, previous, transcript, id string, k kind,
 	act func(s *session) (subject any, attached [][]byte, extra func(tx *store.Tx) error, err error)) (*reply, error) {
+	if _, err := n.ofSender(ctx, m, id); err != nil {
+		return nil, err // before any lock: nobody may hold up an exchange of others
+	}
 	defer n.locks.lock(id)()
-	s, err := n.session(ctx, id)
+	s, err := n.ofSender(ctx, m, id)
 	if err != nil {
 		return nil, err
-	}
-	if s.Peer != m.From || s.Role != Responder {
-		return nil, fail(CodeUnknownExchange, "there is no exchange %s with you here", oneLine(id, 64))
 	}
 	if again, err := n.replyAgain(ctx, s, m, k); err != nil || again != nil {
 		return again, err
 	}
 	if s.State == StateFailed {
-		return nil, fail(CodeExchangeState, "this exchange has failed: %s", s.Error)
+		return nil, failedHere(s)
 	}
 	if previous != s.Previous || transcript != s.Transcript {
 		return nil, fail(CodeMismatch, "the message does not follow the one before it in this exchange")
@@ -231,6 +240,28 @@ func (n *Node) answerStep(ctx context.Context, m *message, previous, transcript,
 		return nil, err
 	}
 	return &reply{credentials: append([][]byte{credential}, attached...)}, nil
+}
+
+// ofSender gives the exchange that the sender of a message began here.
+func (n *Node) ofSender(ctx context.Context, m *message, id string) (*session, error) {
+	s, err := n.session(ctx, id)
+	if err == nil && (s.Peer != m.From || s.Role != Responder) {
+		err = fail(CodeUnknownExchange, "there is no exchange %s with you here", oneLine(id, 64))
+	}
+	return s, err
+}
+
+// failedHere tells a peer that an exchange has ended. What went wrong is told in the protocol's words only: the node's own words may say more
+// than a peer should know of it.
+func failedHere(s *session) error {
+	return fail(CodeExchangeState, "this exchange has failed at the other node (%s); begin a new one", peerReason(s))
+}
+
+func peerReason(s *session) string {
+	if s.Code == "" {
+		return "internal"
+	}
+	return string(s.Code)
 }
 
 func notYet(s *session) error {
@@ -294,7 +325,7 @@ func (n *Node) onAnswers(ctx context.Context, m *message, _ *peerRecord) (*reply
 		s.Arrived[setAnswers] = make([]edges, a.Commitment.Chunks())
 		s.Pairs, s.Maybes = matches, possibles
 		if a.Commitment.Chunks() == 0 {
-			if err := n.takeAnswers(ctx, s, nil); err != nil {
+			if _, err := n.takeAnswers(ctx, s, nil); err != nil {
 				return nil, nil, nil, err
 			}
 		}
@@ -334,7 +365,10 @@ func (n *Node) Progress(ctx context.Context, token, id string) (Progress, error)
 	if err != nil {
 		return Progress{}, err
 	}
-	p := Progress{State: s.State, Error: s.Error}
+	p := Progress{State: s.State}
+	if s.State == StateFailed {
+		p.Error = peerReason(s)
+	}
 	if job, err := n.jobs.Get(ctx, s.Job); err == nil {
 		p.Done, p.Total = job.Done, job.Total
 	}
@@ -354,10 +388,16 @@ func (n *Node) Progress(ctx context.Context, token, id string) (Progress, error)
 // PutChunk takes one chunk of a set that the initiator committed to. Chunks come in any order; one that came before is taken
 // again without effect.
 func (n *Node) PutChunk(ctx context.Context, token, id, set string, index uint32, body []byte) error {
+	if _, err := n.authorise(ctx, token, id); err != nil {
+		return err
+	}
 	defer n.locks.lock(id)()
 	s, err := n.authorise(ctx, token, id)
 	if err != nil {
 		return err
+	}
+	if s.State == StateFailed {
+		return failedHere(s)
 	}
 	c, arrived := s.Sets[set], s.Arrived[set]
 	if c == nil || arrived == nil || (set != setBundle && set != setAnswers) {
@@ -387,6 +427,7 @@ func (n *Node) PutChunk(ctx context.Context, token, id, set string, index uint32
 		return notYet(s)
 	}
 	arrived[i] = edges{First: body[:c.EntrySize], Last: body[len(body)-c.EntrySize:]}
+	var matches []Match
 	complete := true
 	for _, e := range arrived {
 		complete = complete && e.First != nil
@@ -396,11 +437,16 @@ func (n *Node) PutChunk(ctx context.Context, token, id, set string, index uint32
 		if err != nil {
 			return err
 		}
-		if err := n.takeAnswers(ctx, s, data); err != nil {
+		if matches, err = n.takeAnswers(ctx, s, data); err != nil {
 			return err
 		}
 	}
 	return n.store.Update(ctx, func(tx *store.Tx) error {
+		if complete && set == setAnswers {
+			if err := n.putMatches(tx, s, matches); err != nil {
+				return err
+			}
+		}
 		if err := n.kept.chunks.Put(tx, chunkKey(s.ID, set, index), body); err != nil {
 			return err
 		}
@@ -455,6 +501,11 @@ func (n *Node) respond(ctx context.Context, t *jobs.Task) error {
 	if err != nil {
 		return err
 	}
+	if peer, perr := n.peer(ctx, s.Peer); perr != nil {
+		return perr
+	} else if peer.Peer.State != PeerApproved {
+		return n.giveUp(ctx, s.ID, fail(CodePeerState, "the peer is %s now", peer.Peer.State))
+	}
 	switch s.State {
 	case StateOpening:
 		err = n.commitOwn(ctx, t, s)
@@ -463,7 +514,12 @@ func (n *Node) respond(ctx context.Context, t *jobs.Task) error {
 	default:
 		return nil // done before a restart, or ended meanwhile
 	}
-	if err == nil || ctx.Err() != nil {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(context.Cause(ctx), jobs.ErrCancelled):
+		return n.cancelled(ctx, p.Exchange)
+	case ctx.Err() != nil:
 		return err
 	}
 	if end := n.giveUp(ctx, p.Exchange, err); end != nil {
@@ -584,27 +640,27 @@ func (n *Node) match(ctx context.Context, t *jobs.Task, s *session) error {
 	})
 }
 
-// takeAnswers checks the initiator's answers against the own claims, and keeps the result in the session.
-func (n *Node) takeAnswers(ctx context.Context, s *session, data []byte) error {
+// takeAnswers checks the initiator's answers against the own claims, counts them in the session and gives the matches to be kept.
+func (n *Node) takeAnswers(ctx context.Context, s *session, data []byte) ([]Match, error) {
 	p, err := n.sessionProfile(s)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	mine, err := n.claimedRows(ctx, s)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	pairs, err := pairsFromAnswers(p, mine, data)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	matches, possibles := s.Pairs, s.Maybes
-	s.setResult(p, pairs)
-	if s.Pairs != matches || s.Maybes != possibles {
-		return fail(CodeMismatch, "the answers are not as many matches and possibles as was stated")
+	stated, maybes := s.Pairs, s.Maybes
+	matches := s.setResult(p, pairs)
+	if s.Pairs != stated || s.Maybes != maybes {
+		return nil, fail(CodeMismatch, "the answers are not as many matches and possibles as was stated")
 	}
 	s.State = StateReceipt
-	return nil
+	return matches, nil
 }
 
 // claimedRows works out again which contacts were claimed on which keys.

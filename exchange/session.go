@@ -12,6 +12,7 @@ import (
 	"ihyid/contacts"
 	"ihyid/exchange/merkle"
 	"ihyid/store"
+	"ihyid/store/jobs"
 )
 
 // Names of the sets of an exchange, as they stand in paths and keys.
@@ -30,6 +31,7 @@ type session struct {
 	State   State  `json:"state"`
 	Job     string `json:"job,omitempty"`
 	Error   string `json:"error,omitempty"`
+	Code    Code   `json:"code,omitempty"` // of the error
 	Request        // profile by name, protocol, purpose
 
 	ProfileID         string `json:"profile_id"` // "sha256:…"
@@ -53,11 +55,10 @@ type session struct {
 	Token       string    `json:"token,omitempty"` // initiator: the token; responder: its hash
 	TokenExpiry time.Time `json:"token_expiry,omitzero"`
 
-	Matches  []Match `json:"matches,omitempty"` // of the own contacts, by contact and row
-	InCommon int     `json:"in_common"`
-	Possible int     `json:"possible"`
-	Pairs    uint64  `json:"pairs"` // pairs of tier match
-	Maybes   uint64  `json:"maybes"`
+	InCommon int    `json:"in_common"`
+	Possible int    `json:"possible"`
+	Pairs    uint64 `json:"pairs"` // pairs of tier match
+	Maybes   uint64 `json:"maybes"`
 
 	Created  time.Time `json:"created"`
 	Updated  time.Time `json:"updated"`
@@ -161,14 +162,32 @@ func (l *sessionLocks) lock(id string) (unlock func()) {
 	k.users++
 	l.mu.Unlock()
 	k.mu.Lock()
-	return func() {
-		k.mu.Unlock()
-		l.mu.Lock()
-		if k.users--; k.users == 0 {
-			delete(l.held, id)
-		}
-		l.mu.Unlock()
+	return func() { l.unlock(id, k) }
+}
+
+// tryLock locks if nobody holds the lock.
+func (l *sessionLocks) tryLock(id string) (unlock func(), ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held[id] != nil {
+		return nil, false
 	}
+	if l.held == nil {
+		l.held = map[string]*sessionLock{}
+	}
+	k := &sessionLock{users: 1}
+	k.mu.Lock()
+	l.held[id] = k
+	return func() { l.unlock(id, k) }, true
+}
+
+func (l *sessionLocks) unlock(id string, k *sessionLock) {
+	k.mu.Unlock()
+	l.mu.Lock()
+	if k.users--; k.users == 0 {
+		delete(l.held, id)
+	}
+	l.mu.Unlock()
 }
 
 // session reads one exchange.
@@ -204,33 +223,72 @@ func (n *Node) save(ctx context.Context, s *session) error {
 	return n.store.Update(ctx, func(tx *store.Tx) error { return n.putSession(tx, s) })
 }
 
-// fail ends an exchange. What it stored for later steps is removed; messages are kept as evidence.
-func (n *Node) endSession(ctx context.Context, s *session, why string) error {
-	s.State, s.Error = StateFailed, oneLine(why, 500)
+// saveQuietly does so without it counting as progress.
+func (n *Node) saveQuietly(ctx context.Context, s *session) error {
+	return n.store.Update(ctx, func(tx *store.Tx) error { return n.kept.sessions.Put(tx, s.key(), *s) })
+}
+
+// matchesPerRecord is how many matches one record holds.
+const matchesPerRecord = 2000
+
+// putMatches keeps what an exchange found. It is shown once the exchange is done.
+func (n *Node) putMatches(tx *store.Tx, s *session, all []Match) error {
+	if err := n.dropMatches(tx, s); err != nil {
+		return err
+	}
+	i := uint32(0)
+	for part := range slices.Chunk(all, matchesPerRecord) {
+		if err := n.kept.matches.Put(tx, chunkKey(s.ID, "matches", i), part); err != nil {
+			return err
+		}
+		i++
+	}
+	return nil
+}
+
+func (n *Node) dropMatches(tx *store.Tx, s *session) error {
+	return dropAll(tx, n.kept.matches, s.ID+"/")
+}
+
+// dropAll deletes all records under a prefix.
+func dropAll[T any](tx *store.Tx, c *store.Collection[T], prefix string) error {
+	for key, err := range c.Keys(tx, store.Range{Prefix: []byte(prefix)}) {
+		if err != nil {
+			return err
+		}
+		if err := c.Delete(tx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endSession ends an exchange as failed. What it stored for later steps and what it found are removed; messages are kept as evidence. The token
+// stays good for its time, so that the initiator can learn of the end.
+func (n *Node) endSession(ctx context.Context, s *session, why error) error {
+	if s.Role == Responder {
+		switch s.State {
+		case StateClaiming, StateAnswering:
+			why = fmt.Errorf("%w; the other side had received our claims and never finished (unilateral)", why)
+		case StateReceipt:
+			why = fmt.Errorf("%w; we had signed the receipt, the other side never did (unilateral)", why)
+		}
+	}
+	s.State, s.Error, s.Code = StateFailed, oneLine(why.Error(), 500), CodeOf(why)
+	s.InCommon, s.Possible, s.Pairs, s.Maybes = 0, 0, 0, 0
 	return n.store.Update(ctx, func(tx *store.Tx) error {
-		if err := n.dropChunks(tx, s); err != nil {
+		if err := errors.Join(n.dropChunks(tx, s), n.dropMatches(tx, s)); err != nil {
 			return err
 		}
 		return n.putSession(tx, s)
 	})
 }
 
-// dropChunks removes the sets of an exchange that has ended; their roots stay in its messages and its receipt.
+// dropChunks removes the sets of an exchange that has ended, and the seed that its noise and rows came from; their roots
+// stay in its messages and its receipt.
 func (n *Node) dropChunks(tx *store.Tx, s *session) error {
-	var keys [][]byte
-	for item, err := range n.kept.chunks.All(tx, store.Range{Prefix: []byte(s.ID+"/")}) {
-		if err != nil {
-			return err
-		}
-		keys = append(keys, slices.Clone(item.Key))
-	}
-	for _, k := range keys {
-		if err := n.kept.chunks.Delete(tx, k); err != nil {
-			return err
-		}
-	}
-	s.Token, s.TokenExpiry, s.Arrived = "", time.Time{}, nil
-	return nil
+	s.Arrived, s.Seed = nil, nil
+	return dropAll(tx, n.kept.chunks, s.ID+"/")
 }
 
 // putSet keeps the bytes of a set in chunks.
@@ -249,7 +307,7 @@ func (n *Node) putSet(tx *store.Tx, id, set string, data []byte, chunk int) erro
 func (n *Node) getSet(ctx context.Context, id, set string) ([]byte, error) {
 	var out []byte
 	err := n.store.View(ctx, func(tx *store.Tx) error {
-		for item, err := range n.kept.chunks.All(tx, store.Range{Prefix: []byte(id+"/"+set+"/")}) {
+		for item, err := range n.kept.chunks.All(tx, store.Range{Prefix: []byte(id + "/" + set + "/")}) {
 			if err != nil {
 				return err
 			}
@@ -283,7 +341,7 @@ func (n *Node) profileByID(id string) (string, *contacts.Profile, error) {
 func (n *Node) view(s *session, peerName string) Exchange {
 	e := Exchange{
 		ID: s.ID, Role: s.Role, Peer: s.Peer, PeerName: peerName, Profile: s.Profile, ProfileDigest: s.ProfileID, Protocol: s.Protocol,
-		Purpose: s.Purpose, State: s.State, Job: s.Job, OwnCount: s.OwnCount, PeerCount: s.PeerCount, InCommon: s.InCommon, Possible: s.Possible,
+		Purpose: s.Purpose, State: s.State, Job: s.Job, OwnCount: s.OwnCount, PeerCount: s.PeerCount,
 		Error: s.Error, Created: s.Created, Updated: s.Updated,
 	}
 	end := n.now()
@@ -292,8 +350,8 @@ func (n *Node) view(s *session, peerName string) Exchange {
 		e.Finished = &s.Finished
 	}
 	e.Seconds = end.Sub(s.Created).Seconds()
-	if s.State == StateDone {
-		e.Receipt = s.ID
+	if s.State == StateDone { // before that the result belongs to nobody
+		e.Receipt, e.InCommon, e.Possible = s.ID, s.InCommon, s.Possible
 	}
 	return e
 }
@@ -345,21 +403,34 @@ func (n *Node) peerName(tx *store.Tx, peer string) (string, error) {
 	return r.Peer.Organisation.Name, err
 }
 
-// Matches lists the own contacts that an exchange found, best first; empty until the exchange is done.
+// Matches lists the own contacts that an exchange found, best first; none until the exchange is done and has its receipt.
 func (n *Node) Matches(ctx context.Context, id string) ([]Match, error) {
 	s, err := n.session(ctx, id)
+	if err != nil || s.State != StateDone {
+		return []Match{}, err
+	}
+	out := []Match{}
+	err = n.store.View(ctx, func(tx *store.Tx) error {
+		for item, err := range n.kept.matches.All(tx, store.Range{Prefix: []byte(id + "/")}) {
+			if err != nil {
+				return err
+			}
+			out = append(out, item.Value...)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	out := []Match{}
-	for _, m := range s.Matches {
-		stored, err := n.register.Get(ctx, m.Contact)
-		if err == nil {
-			m.ExternalID = stored.ExternalID
-		}
-		out = append(out, m)
+	numbers := make([]uint64, len(out))
+	for i, m := range out {
+		numbers[i] = m.Contact
 	}
-	return out, nil
+	ids, err := n.register.ExternalIDs(ctx, numbers)
+	for i := range ids {
+		out[i].ExternalID = ids[i]
+	}
+	return out, err
 }
 
 // Presentations gives the messages of an exchange that this node received, by type, as they came.
@@ -369,7 +440,7 @@ func (n *Node) Presentations(ctx context.Context, id string) (map[string]json.Ra
 	}
 	out := map[string]json.RawMessage{}
 	err := n.store.View(ctx, func(tx *store.Tx) error {
-		for item, err := range n.kept.letters.All(tx, store.Range{Prefix: []byte(id+"/")}) {
+		for item, err := range n.kept.letters.All(tx, store.Range{Prefix: []byte(id + "/")}) {
 			if err != nil {
 				return err
 			}
@@ -382,17 +453,17 @@ func (n *Node) Presentations(ctx context.Context, id string) (map[string]json.Ra
 	return out, err
 }
 
-// expireSessions ends exchanges in which nothing has happened for too long: the other side went silent.
+// expireSessions ends exchanges in which nothing has happened for too long, because the other side went silent, and those whose job has ended
+// without them: cancelled before it ran, or given up.
 func (n *Node) expireSessions(ctx context.Context) error {
-	var old []string
-	limit := n.now().Add(-n.sessionLife)
+	var open []session
 	err := n.store.View(ctx, func(tx *store.Tx) error {
 		for item, err := range n.kept.sessions.All(tx, store.Range{}) {
 			if err != nil {
 				return err
 			}
-			if s := item.Value; !s.State.Finished() && s.Updated.Before(limit) {
-				old = append(old, s.ID)
+			if !item.Value.State.Finished() {
+				open = append(open, item.Value)
 			}
 		}
 		return nil
@@ -400,23 +471,46 @@ func (n *Node) expireSessions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, id := range old {
-		if err := n.expire(ctx, id, limit); err != nil {
-			return err
+	var errs []error
+	for _, s := range open {
+		why := n.overdue(ctx, &s)
+		if why == nil {
+			continue
 		}
+		// A job that is at work on it holds the lock; it will be looked at again.
+		if unlock, ok := n.locks.tryLock(s.ID); ok {
+			errs = append(errs, n.expire(ctx, s.ID))
+			unlock()
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// overdue says why an exchange has to end now; nil if it has not.
+func (n *Node) overdue(ctx context.Context, s *session) error {
+	job, err := n.jobs.Get(ctx, s.Job)
+	switch {
+	case errors.Is(err, jobs.ErrNotFound):
+	case err != nil:
+		return nil
+	case job.State == jobs.Cancelled:
+		return errCancelled
+	case job.State == jobs.Failed:
+		return errors.New(job.Error)
+	}
+	if s.Updated.Before(n.now().Add(-n.sessionLife)) {
+		return fmt.Errorf("nothing was heard of the other side for %s", n.sessionLife)
 	}
 	return nil
 }
 
-func (n *Node) expire(ctx context.Context, id string, limit time.Time) error {
-	defer n.locks.lock(id)()
+func (n *Node) expire(ctx context.Context, id string) error {
 	s, err := n.session(ctx, id)
-	if err != nil || s.State.Finished() || !s.Updated.Before(limit) {
+	if err != nil || s.State.Finished() {
 		return err
 	}
-	why := fmt.Sprintf("nothing was heard of the other side for %s", n.sessionLife)
-	if s.Role == Responder && s.State == StateClaiming {
-		why += "; it had received our claims and gave no answers (unilateral)"
+	if why := n.overdue(ctx, s); why != nil {
+		return n.endSession(ctx, s, why)
 	}
-	return n.endSession(ctx, s, why)
+	return nil
 }

@@ -2,29 +2,56 @@ package exchange
 
 import "ihyid/credentials"
 
-// termsContext defines every type and property that our credentials use, inside each of them, so that any verifier can
-// check them offline, without a registry (VC Data Model 2.0 section 4.2, JSON-LD 1.1 section 4.1).
-var termsContext = credentials.Context(terms()...)
+// contextOf holds, for every type of credential of ours, the context that defines its terms. It stands inside each of them, so that any
+// verifier can check them offline, without a registry (VC Data Model 2.0 section 4.2, JSON-LD 1.1 section 4.1).
+var contextOf = makeContexts()
 
-func terms() []credentials.Term {
-	var out []credentials.Term
-	for _, k := range []kind{
-		kindIntroduction, kindIntroductionReply, kindRegistration, kindRegistrationReply, kindDecision, kindDecisionReply,
-		kindOpening, kindOpeningReply, kindAcceptance, kindAcceptanceReply, kindClaims, kindClaimsReply, kindAnswers, kindAnswersReply,
-		kindReceiptRequest, kindReceiptReply, kindCompletion, kindCompletionReply, typeOrganisation, typeReceipt,
+func makeContexts() map[string]map[string]any {
+	commitment := []string{"commitment", "chunkEntries", "chunkRoots", "count", "entrySize", "root"}
+	step := []string{"exchange", "previous", "transcript"}
+	with := func(more ...string) []string { return append(append([]string{}, step...), more...) }
+	out := map[string]map[string]any{}
+	for typ, names := range map[string][]string{
+		string(kindIntroduction):      {"previous"},
+		string(kindIntroductionReply): {"previous"},
+		string(kindRegistration):      {"peer", "organisation", "document"},
+		string(kindRegistrationReply): {"previous", "state"},
+		string(kindDecision):          {"peer", "request", "organisation", "document", "approved", "reason"},
+		string(kindDecisionReply):     {"previous", "state"},
+		string(kindOpening): append(commitment, "v", "exchange", "initiator", "responder", "initiatorDocument", "initiatorKey", "agreement",
+			"profile", "purpose", "protocol", "epoch"),
+		string(kindOpeningReply):    step,
+		string(kindAcceptance):      step,
+		string(kindAcceptanceReply): with("initiatorDocument", "responderDocument", "responderKey", "responderRoot", "responderCount"),
+		string(kindClaims):          step,
+		string(kindClaimsReply):     append(commitment, step...),
+		string(kindAnswers):         append(append(commitment, step...), "matches", "possibles"),
+		string(kindAnswersReply):    step,
+		string(kindReceiptRequest):  step,
+		string(kindReceiptReply):    step,
+		string(kindCompletion):      step,
+		string(kindCompletionReply): step,
+		typeOrganisation:            {"legalName", "registrationNumber", "country"},
+		typeReceipt: {"v", "exchange", "initiator", "responder", "initiatorKey", "responderKey", "initiatorDocument", "responderDocument",
+			"agreement", "purpose", "profile", "protocol", "epoch", "transcript", "initiatorRoot", "initiatorCount", "responderRoot",
+			"responderCount", "evaluations", "tags", "answersRoot", "matches", "possibles", "started", "ended"},
 	} {
-		out = append(out, credentials.Term{Name: string(k), Kind: credentials.Class})
+		out[typ] = credentials.Context(termsOf(typ, names)...)
 	}
-	for _, t := range []string{
-		"agreement", "answersRoot", "approved", "chunkEntries", "count", "country", "document", "ended", "entrySize", "epoch", "evaluations",
-		"exchange", "initiator", "initiatorCount", "initiatorDocument", "initiatorKey", "initiatorRoot", "legalName", "matches",
-		"organisation", "peer", "possibles", "previous", "profile", "protocol", "purpose", "reason", "registrationNumber",
-		"request", "responder", "responderCount", "responderDocument", "responderKey", "responderRoot", "root", "started",
-		"state", "tags", "transcript", "v",
-	} {
-		out = append(out, credentials.Term{Name: t, Kind: credentials.Text})
+	return out
+}
+
+func termsOf(typ string, names []string) []credentials.Term {
+	out := []credentials.Term{{Name: typ, Kind: credentials.Class}}
+	for _, name := range names {
+		k := credentials.Text
+		switch name {
+		case "commitment":
+			k = credentials.Object
+		case "chunkRoots":
+			k = credentials.List
+		}
+		out = append(out, credentials.Term{Name: name, Kind: k})
 	}
-	return append(out,
-		credentials.Term{Name: "commitment", Kind: credentials.Object},
-		credentials.Term{Name: "chunkRoots", Kind: credentials.List})
+	return out
 }

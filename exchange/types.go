@@ -35,6 +35,7 @@ type Peer struct {
 	Registration string       `json:"registration,omitempty"` // digest of the signed decision, hex: the agreement that receipts name
 	Reason       string       `json:"reason,omitempty"`       // why refused or suspended
 	Undelivered  bool         `json:"undelivered,omitempty"`  // our decision has not reached them yet; it is sent again by itself
+	NoiseToday   uint64       `json:"noise_today,omitempty"`  // entries of its noise bundles that this node compared today (UTC): each could be a guess
 	Created      time.Time    `json:"created"`
 	Updated      time.Time    `json:"updated"`
 }

@@ -35,6 +35,7 @@ type Index struct {
 	maxHits   int
 	inner     []byte // HMAC's first block, then the name with its length
 	outer     [sha256.BlockSize]byte
+	tune      tuning
 	published atomic.Pointer[runSet]
 }
 
@@ -55,8 +56,8 @@ type Hits struct {
 // IndexOption changes how an index works.
 type IndexOption func(*Index)
 
-// MaxEqual sets how many references a value may have before it is crowded. It is part of the stored data: an index must
-// always be opened with the same.
+// MaxEqual sets how many references a value may have before it is crowded. It belongs to the stored data: using an index with another one than it
+// was made with is an error.
 func MaxEqual(n int) IndexOption { return func(x *Index) { x.maxEqual = uint32(max(n, 1)) } }
 
 // MaxHits sets how many references Insert reports for one value.
@@ -68,7 +69,7 @@ func NewIndex(s *Store, name string, options ...IndexOption) *Index {
 	if !validName.MatchString(name) {
 		panic("store: invalid index name " + name)
 	}
-	x := &Index{s: s, name: name, maxEqual: DefaultMaxEqual, maxHits: DefaultMaxHits}
+	x := &Index{s: s, name: name, maxEqual: DefaultMaxEqual, maxHits: DefaultMaxHits, tune: defaultTuning}
 	for _, o := range options {
 		o(x)
 	}

@@ -6,25 +6,42 @@ import (
 	"math/bits"
 	"slices"
 	"sync"
+
+	bolt "go.etcd.io/bbolt"
 )
 
 const (
-	// absorbFloor: a new run takes in a last run of at most so many entries, whatever its own size.
-	absorbFloor = 1024
-	// absorbLimit: a run grown by taking in others has at most so many entries, which bounds what a small change writes.
-	absorbLimit = 1 << 15
 	// fanIn is how many runs of about one size are merged into one of the next size.
 	fanIn = 4
-	// classBase is the size of the runs of the lowest class; each next class is fanIn times larger.
-	classBase = 1 << 14
-	// crowdedRuns is the number of runs from which writers help with the merging, so that it stays bounded.
-	crowdedRuns = 16
-	// stepEntries is how much one step of a background merge writes, some 6 MiB.
-	stepEntries = 32 * segEntries
-	// helpFactor: a writer merges so many entries for each of its own.
+	// helpFactor: where the background falls behind, a writer merges so many entries for each of its own.
 	helpFactor = 8
-	minHelp    = 2 * segEntries
 )
+
+// tuning holds the sizes that the merging goes by. Tests use small ones, so that little data goes through everything.
+type tuning struct {
+	segEntries  uint64 // entries of a full segment
+	absorbFloor uint64 // a new run takes in a last run of at most so many entries, whatever its own size
+	absorbLimit uint64 // a run grown by taking in others has at most so many entries, which bounds what a small change writes
+	classBase   uint64 // size of the runs of the lowest class that is merged; each next class is fanIn times larger
+	crowdedRuns int    // number of runs from which writers help with the merging, so that it stays bounded
+	stepEntries int    // how much one step of a background merge writes
+	minHelp     int    // how much a writer merges at least, if it has to help
+}
+
+// Two full segments with bbolt's overhead fill 96 pages of 4 KiB; a step is some 6 MiB.
+var defaultTuning = tuning{
+	segEntries: 8160, absorbFloor: 1024, absorbLimit: 1 << 15, classBase: 1 << 14,
+	crowdedRuns: 16, stepEntries: 32 * 8160, minHelp: 2 * 8160,
+}
+
+func (t tuning) writer(b *bolt.Bucket, r *run) *segmentWriter {
+	return &segmentWriter{b: b, run: r, full: int(t.segEntries) * entrySize}
+}
+
+// class returns the class of a run's size.
+func (t tuning) class(count uint64) int {
+	return (bits.Len64(count/t.classBase) + 1) / 2
+}
 
 // addRun adds sorted entries as the newest run, taking in small runs before it.
 func (v *indexView) addRun(fresh []entry) error {
@@ -36,7 +53,7 @@ func (v *indexView) addRun(fresh []entry) error {
 	keep := len(set.runs)
 	for keep > 0 {
 		r := set.runs[keep-1]
-		if set.mergeOf(r.id) != nil || total+r.count > absorbLimit || (r.count > absorbFloor && r.count > 2*total) {
+		if set.mergeOf(r.id) != nil || total+r.count > v.x.tune.absorbLimit || (r.count > v.x.tune.absorbFloor && r.count > 2*total) {
 			break
 		}
 		total += r.count
@@ -121,25 +138,21 @@ func mergeInto(w *segmentWriter, runs []*runReader, newest segment, dropDead boo
 	return err
 }
 
-func class(count uint64) int {
-	return (bits.Len64(count/classBase) + 1) / 2
-}
-
 // due returns the runs of the next merge to begin, oldest first; nil where there is none. It takes the smallest class that has fanIn
 // runs, with none larger between them; and where there are many runs of odd sizes, the cheapest neighbours.
-func (s *runSet) due() []*run {
+func (s *runSet) due(t tuning) []*run {
 	busy := func(r *run) bool { return s.mergeOf(r.id) != nil }
 	top := -1
 	for _, r := range s.runs {
-		top = max(top, class(r.count))
+		top = max(top, t.class(r.count))
 	}
 	for c := 1; c <= top; c++ {
 		// Streaks of free runs of class c or below, the newest first.
 		for end := len(s.runs); end > 0; {
 			begin, same := end, 0
-			for begin > 0 && class(s.runs[begin-1].count) <= c && !busy(s.runs[begin-1]) {
+			for begin > 0 && t.class(s.runs[begin-1].count) <= c && !busy(s.runs[begin-1]) {
 				begin--
-				if class(s.runs[begin].count) == c {
+				if t.class(s.runs[begin].count) == c {
 					same++
 				}
 			}
@@ -149,7 +162,7 @@ func (s *runSet) due() []*run {
 			end = min(begin, end-1)
 		}
 	}
-	if len(s.runs) <= crowdedRuns {
+	if len(s.runs) <= t.crowdedRuns {
 		return nil
 	}
 	var best []*run
@@ -171,7 +184,7 @@ func (s *runSet) due() []*run {
 }
 
 // nextMerge returns the merge to work on: the cheaper of the smallest one in progress and the one that is due.
-func (s *runSet) nextMerge() *merge {
+func (s *runSet) nextMerge(t tuning) *merge {
 	var best *merge
 	cost := func(m *merge) (n uint64) {
 		for _, id := range m.in {
@@ -184,7 +197,7 @@ func (s *runSet) nextMerge() *merge {
 			best = m
 		}
 	}
-	if in := s.due(); in != nil {
+	if in := s.due(t); in != nil {
 		m := &merge{out: &run{}}
 		for _, r := range in {
 			m.in = append(m.in, r.id)
@@ -200,6 +213,7 @@ func (s *runSet) nextMerge() *merge {
 type mergeStep struct {
 	in    []uint64
 	out   uint64 // 0: the merge is new
+	erase uint64 // number of erasures before
 	after Term   // where the step began
 	begun bool
 	segs  []segment
@@ -218,19 +232,20 @@ func (v *indexView) step(ctx context.Context, m *merge, budget int) (*mergeStep,
 		}
 		readers = append(readers, rr)
 	}
-	st := &mergeStep{in: m.in, out: m.out.id, after: m.after, begun: m.begun}
+	st := &mergeStep{in: m.in, out: m.out.id, erase: v.set.erased, after: m.after, begun: m.begun}
 	hi, lo := m.after.split()
-	budgetSegs := max(budget/segEntries, 1)
+	full := int(v.x.tune.segEntries)
+	budgetSegs := max(budget/full, 1)
 	var seg segment
 	last, done, err := mergeRuns(readers, entry{hi: hi, lo: lo}, !m.begun, first == 0, func(e entry) (bool, error) {
 		if seg == nil {
 			if err := ctx.Err(); err != nil {
 				return false, err
 			}
-			seg = make(segment, 0, segEntries*entrySize)
+			seg = make(segment, 0, full*entrySize)
 		}
 		seg = appendEntry(seg, e)
-		if seg.len() < segEntries {
+		if seg.len() < full {
 			return true, nil
 		}
 		st.segs, seg = append(st.segs, seg), nil
@@ -250,7 +265,7 @@ func (v *indexView) step(ctx context.Context, m *merge, budget int) (*mergeStep,
 func (v *indexView) apply(st *mergeStep) error {
 	set := v.set
 	first := set.position(st.in[0])
-	if first < 0 || first+len(st.in) > len(set.runs) {
+	if st.erase != set.erased || first < 0 || first+len(st.in) > len(set.runs) {
 		return nil
 	}
 	for i, id := range st.in {
@@ -279,7 +294,7 @@ func (v *indexView) apply(st *mergeStep) error {
 		set.merges = append(set.merges, m)
 	} else {
 		m = set.mergeOf(st.in[0]) // the copy
-		w = &segmentWriter{b: v.root.Bucket(runKey(m.out.id)), run: m.out}
+		w = v.x.tune.writer(v.root.Bucket(runKey(m.out.id)), m.out)
 		if w.b == nil {
 			return errors.New("store: the output of a merge is missing")
 		}
@@ -310,8 +325,9 @@ func (v *indexView) apply(st *mergeStep) error {
 
 // relieve does some merging inside the writer's transaction where the background has fallen behind.
 func (v *indexView) relieve(added int) error {
-	for budget := max(added*helpFactor, minHelp); budget > 0 && len(v.set.runs) > crowdedRuns; {
-		m := v.set.nextMerge()
+	t := v.x.tune
+	for budget := max(added*helpFactor, t.minHelp); budget > 0 && len(v.set.runs) > t.crowdedRuns; {
+		m := v.set.nextMerge(t)
 		if m == nil {
 			return nil
 		}
@@ -322,7 +338,7 @@ func (v *indexView) relieve(added int) error {
 		if err := v.apply(st); err != nil {
 			return err
 		}
-		budget -= max(len(st.segs), 1) * segEntries
+		budget -= max(len(st.segs), 1) * int(t.segEntries)
 	}
 	return nil
 }
@@ -419,11 +435,11 @@ func (x *Index) mergeOnce(ctx context.Context) (more bool, err error) {
 		if err != nil || v.root == nil {
 			return err
 		}
-		m := v.set.nextMerge()
+		m := v.set.nextMerge(x.tune)
 		if m == nil {
 			return nil
 		}
-		st, err = v.step(ctx, m, stepEntries)
+		st, err = v.step(ctx, m, x.tune.stepEntries)
 		return err
 	})
 	if err != nil || st == nil {

@@ -9,11 +9,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-const (
-	entrySize = 24 // 16-byte term, 8-byte reference
-	// segEntries is the number of entries in a full segment: two segments with bbolt's overhead fill 96 pages of 4 KiB.
-	segEntries = 8160
-)
+const entrySize = 24 // 16-byte term, 8-byte reference
 
 // Term is what an index keeps of a value: the first 16 bytes of a keyed hash.
 type Term [16]byte
@@ -144,7 +140,7 @@ type run struct {
 	id     uint64
 	count  uint64  // entries, dead ones included
 	dead   uint64  // dead ones
-	fences []entry // the key of each segment, not above the segment's first entry; loaded with the set
+	fences []entry // the key of each segment, not above the segment's first entry, as a term without reference; loaded with the set
 }
 
 // runReader reads a run within one transaction.
@@ -190,17 +186,18 @@ func (r *runReader) get(e entry) (ref uint64, ok bool, err error) {
 
 // segmentWriter writes entries in ascending order as the segments of a run.
 type segmentWriter struct {
-	b   *bolt.Bucket
-	run *run
-	buf []byte // belongs to bbolt once put
+	b    *bolt.Bucket
+	run  *run
+	full int    // bytes of a full segment
+	buf  []byte // belongs to bbolt once put
 }
 
 func (w *segmentWriter) add(e entry) error {
 	if w.buf == nil {
-		w.buf = make([]byte, 0, segEntries*entrySize)
+		w.buf = make([]byte, 0, w.full)
 	}
 	w.buf = appendEntry(w.buf, e)
-	if len(w.buf) == segEntries*entrySize {
+	if len(w.buf) == w.full {
 		return w.flush()
 	}
 	return nil
@@ -224,7 +221,9 @@ func (w *segmentWriter) put(seg segment) error {
 		}
 	}
 	w.run.count += uint64(seg.len())
-	w.run.fences = append(w.run.fences, seg.at(0))
+	fence := seg.at(0)
+	fence.ref = 0
+	w.run.fences = append(w.run.fences, fence)
 	if err := w.b.Put(seg[:len(Term{})], seg[:len(seg):len(seg)]); err != nil {
 		return fmt.Errorf("store: put index segment: %w", err)
 	}

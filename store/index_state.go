@@ -15,10 +15,12 @@ var keyState = []byte("state")
 // runSet describes the runs of an index as of one committed version. It is immutable once published, so that any number of
 // readers share it; a writer works on its own copy until it commits.
 type runSet struct {
-	version uint64 // grows with every committed change
-	nextID  uint64 // of the next run
-	runs    []*run // oldest first
-	merges  []*merge
+	version  uint64 // grows with every committed change
+	maxEqual uint64 // the index's MaxEqual
+	erased   uint64 // grows with every Erase, which rewrites runs: what a merge has read before is then void
+	nextID   uint64 // of the next run
+	runs     []*run // oldest first
+	merges   []*merge
 }
 
 // merge is a merge in progress. It is carried out in steps, each a transaction, and survives a restart: its inputs stay as they are
@@ -31,7 +33,7 @@ type merge struct {
 }
 
 func (s *runSet) clone() *runSet {
-	n := &runSet{version: s.version, nextID: s.nextID, runs: slices.Clone(s.runs)}
+	n := &runSet{version: s.version, maxEqual: s.maxEqual, erased: s.erased, nextID: s.nextID, runs: slices.Clone(s.runs)}
 	for _, m := range s.merges {
 		c := *m
 		out := *m.out
@@ -56,11 +58,13 @@ func (s *runSet) position(id uint64) int {
 	return slices.IndexFunc(s.runs, func(r *run) bool { return r.id == id })
 }
 
-// encode: version, next run number, number of runs and then number, count, dead of each; number of merges and then of each number,
+// encode: version, MaxEqual, number of erasures, next run number, number of runs and then number, count, dead of each; number of merges and then of each number,
 // count, dead of its output, begun, after, number of inputs and their numbers. Numbers are 8 bytes, big-endian.
 func (s *runSet) encode() []byte {
 	u := binary.BigEndian.AppendUint64
 	b := u(nil, s.version)
+	b = u(b, s.maxEqual)
+	b = u(b, s.erased)
 	b = u(b, s.nextID)
 	b = u(b, uint64(len(s.runs)))
 	for _, r := range s.runs {
@@ -104,7 +108,7 @@ func decodeRunSet(b []byte) (*runSet, error) {
 		}
 		return int(v)
 	}
-	s := &runSet{version: u(), nextID: u()}
+	s := &runSet{version: u(), maxEqual: u(), erased: u(), nextID: u()}
 	for range n() {
 		s.runs = append(s.runs, &run{id: u(), count: u(), dead: u()})
 		if bad {
@@ -140,7 +144,7 @@ func loadFences(root *bolt.Bucket, r *run) error {
 	if b == nil {
 		return fmt.Errorf("%w: an index run is missing", ErrCorrupt)
 	}
-	r.fences = make([]entry, 0, r.count/segEntries+1)
+	r.fences = make([]entry, 0, r.count/defaultTuning.segEntries+1)
 	c := b.Cursor()
 	for k, _ := c.First(); k != nil; k, _ = c.Next() {
 		if len(k) != len(Term{}) {
@@ -170,7 +174,7 @@ func (x *Index) view(tx *Tx) (*indexView, error) {
 	v := &indexView{x: x, tx: tx, readers: map[uint64]*runReader{}}
 	v.root = tx.b.Bucket(bucketIndexes).Bucket([]byte(x.name))
 	if v.root == nil {
-		v.set = &runSet{}
+		v.set = &runSet{maxEqual: uint64(x.maxEqual)}
 	} else if err := v.load(); err != nil {
 		return nil, err
 	}
@@ -197,6 +201,9 @@ func (v *indexView) load() error {
 	set, err := decodeRunSet(state)
 	if err != nil {
 		return err
+	}
+	if set.maxEqual != uint64(v.x.maxEqual) {
+		return fmt.Errorf("store: index %s was made with MaxEqual %d, not %d", v.x.name, set.maxEqual, v.x.maxEqual)
 	}
 	for _, r := range set.runs {
 		if err := loadFences(v.root, r); err != nil {
@@ -276,7 +283,7 @@ func (v *indexView) newRun() (*segmentWriter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: make index run: %w", err)
 	}
-	return &segmentWriter{b: b, run: &run{id: id}}, nil
+	return v.x.tune.writer(b, &run{id: id}), nil
 }
 
 func (v *indexView) dropRun(id uint64) error {

@@ -40,6 +40,8 @@ type dataKey struct {
 	seals atomic.Uint64 // made so far; never less than what the file holds
 	// counted is what the file says, at least the number of seals in it. Only the writer touches it.
 	counted uint64
+	// dropped is set once the key is no longer in the file. It then only opens what was sealed but not yet stored.
+	dropped atomic.Bool
 }
 
 // keyring holds the data keys that are in use. It is never changed, only replaced.
@@ -117,12 +119,16 @@ func (s *Store) unwrap(ctx context.Context, use string, id uint32, wrapped []byt
 
 // addDataKey makes a new data key and makes it the active one. The caller holds the writer's lock.
 func (s *Store) addDataKey(ctx context.Context) error {
-	old := s.ring.Load()
+	// A number that was used must not come again, destroyed or not: what it sealed may lie in a backup.
 	id := uint32(1)
-	if old != nil {
-		for k := range old.byID {
-			id = max(id, k+1)
+	err := s.db.View(func(b *bolt.Tx) error {
+		if last := b.Bucket(bucketMeta).Get(metaLastKey); len(last) == 4 {
+			id = binary.BigEndian.Uint32(last) + 1
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	raw, wrapped, err := s.wrapNew(ctx, useData, id)
 	if err != nil {
@@ -134,10 +140,6 @@ func (s *Store) addDataKey(ctx context.Context) error {
 	}
 	err = s.db.Update(func(b *bolt.Tx) error {
 		meta := b.Bucket(bucketMeta)
-		// A number that was used and destroyed must not come again: its remains could lie in a backup.
-		if last := meta.Get(metaLastKey); last != nil && binary.BigEndian.Uint32(last) >= id {
-			return fmt.Errorf("%w: data key %d is known already", ErrCorrupt, id)
-		}
 		return errors.Join(
 			meta.Put(metaLastKey, binary.BigEndian.AppendUint32(nil, id)),
 			meta.Put(metaActive, binary.BigEndian.AppendUint32(nil, id)),
@@ -148,7 +150,7 @@ func (s *Store) addDataKey(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("store: record new data key: %w", err)
 	}
-	s.ring.Store(old.with(k))
+	s.ring.Store(s.ring.Load().with(k))
 	return nil
 }
 
@@ -272,7 +274,7 @@ func (tx *Tx) countSeals() error {
 	b := tx.b.Bucket(bucketSeals)
 	for _, k := range tx.s.ring.Load().byID {
 		made := k.seals.Load()
-		if made <= k.counted {
+		if made <= k.counted || k.dropped.Load() {
 			continue
 		}
 		ahead := made + sealBlock

@@ -43,9 +43,8 @@ func (s *Store) Snapshot(ctx context.Context, w io.Writer) (err error) {
 
 // copyTo makes a compacted copy of the current state in the file at path.
 func (s *Store) copyTo(ctx context.Context, path string) (err error) {
-	o := s.opt
-	o.noSync = true // one sync at the end is enough: a half-made copy is worth nothing
-	dst, err := openBolt(path, o)
+	// One sync at the end is enough: a half-made copy is worth nothing.
+	dst, err := openBolt(path, Options{noSync: true})
 	if err != nil {
 		return err
 	}
@@ -64,7 +63,9 @@ func (s *Store) copyTo(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	return dst.Sync()
+	// The file has grown ahead of its content; what is not content only costs room and time.
+	err = dst.View(func(b *bolt.Tx) error { return os.Truncate(path, b.Size()) })
+	return errors.Join(err, dst.Sync())
 }
 
 // copier copies buckets into another file, in transactions of bounded size.

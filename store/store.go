@@ -10,8 +10,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -39,6 +41,7 @@ var (
 	metaActive   = []byte("active-key")
 	metaLastKey  = []byte("last-key")
 	metaIndexKey = []byte("index-key")
+	metaScrub    = []byte("scrub") // there while free pages may hold what was erased
 )
 
 // mapSize is the address space that is mapped at once. A larger file is mapped anew in steps, for which the
@@ -51,6 +54,7 @@ type Options struct {
 	Clock       func() time.Time // default time.Now
 	Logger      *slog.Logger     // default: silent
 	LockTimeout time.Duration    // how long to wait for another process to let go; default: not at all
+	Migrations  []Migration      // what brings an older store up, by ascending version
 
 	noSync  bool // tests only: a crash of the machine may lose the file
 	noMerge bool // tests only: no background merging of indexes
@@ -66,7 +70,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return o, nil
+	return o, checkMigrations(o.Migrations)
 }
 
 // Store is one open store. It is safe for concurrent use.
@@ -162,7 +166,8 @@ func initialise(ctx context.Context, path string, o Options) (err error) {
 			meta.Put(metaFormat, []byte{0, formatVersion}),
 			meta.Put(metaID, s.id[:]),
 			meta.Put(metaCreated, []byte(o.Clock().UTC().Format(time.RFC3339))),
-			meta.Put(metaSchema, make([]byte, 4)),
+			// A new store has nothing to migrate.
+			meta.Put(metaSchema, binary.BigEndian.AppendUint32(nil, lastMigration(o.Migrations))),
 			meta.Put(metaIndexKey, wrappedIndex),
 		)
 	})
@@ -218,6 +223,12 @@ func open(ctx context.Context, path string, o Options, lock *fileLock) (_ *Store
 	if err := s.openSpools(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.finishScrub(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.migrate(ctx); err != nil {
+		return nil, err
+	}
 	s.merger = startMerger(s)
 	return s, nil
 }
@@ -234,12 +245,15 @@ func openBolt(path string, o Options) (db *bolt.DB, err error) {
 		FreelistType:    bolt.FreelistMapType,
 		InitialMmapSize: mapSize,
 		NoSync:          o.noSync,
-		NoStatistics:    true,
 	}
-	if uint64(^uint(0)) < mapSize {
-		bo.InitialMmapSize = 1 << 30
+	if uint64(^uint(0)) < mapSize || runtime.GOOS == "windows" {
+		bo.InitialMmapSize = 0 // too little address space, or bbolt would make the file so large
 	}
 	db, err = bolt.Open(path, fileMode, bo)
+	if errors.Is(err, syscall.ENOMEM) {
+		bo.InitialMmapSize = 0 // address space is limited (ulimit -v)
+		db, err = bolt.Open(path, fileMode, bo)
+	}
 	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, &LockedError{Path: path}
 	} else if err != nil {
@@ -295,7 +309,10 @@ func (s *Store) Close() error {
 		s.merger.stop()
 		s.writer <- struct{}{} // wait for the writer
 		s.gate.Lock()          // and for the readers
-		err = errors.Join(s.spools.discardAll(), s.db.Close(), s.lock.release())
+		err = errors.Join(s.spools.discardAll(), s.db.Close())
+		if s.lock != nil {
+			err = errors.Join(err, s.lock.release())
+		}
 		s.gate.Unlock()
 		<-s.writer
 	})

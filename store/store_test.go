@@ -25,6 +25,10 @@ type testKeys struct{ aead cipher.AEAD }
 func newTestKeys() *testKeys {
 	key := make([]byte, 32)
 	rand.Read(key)
+	return testKeysOf(key)
+}
+
+func testKeysOf(key []byte) *testKeys {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		panic(err)

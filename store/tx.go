@@ -9,6 +9,9 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
+// fillPercent is how full a page of records is written.
+const fillPercent = 0.9
+
 // Tx is one transaction: a consistent view of the whole store, and for Update also the set of changes that
 // become durable together. It is for one goroutine, and only until its function returns. Begin no other
 // transaction inside it: a writer waits for itself, and a reader can wait for a writer that waits for it.
@@ -64,7 +67,9 @@ func (s *Store) View(ctx context.Context, fn func(tx *Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s.gate.RLock()
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
 	defer s.gate.RUnlock()
 	if err := s.begun(); err != nil {
 		return err
@@ -79,6 +84,28 @@ func (s *Store) View(ctx context.Context, fn func(tx *Tx) error) error {
 		b.Rollback()
 	}()
 	return fn(tx)
+}
+
+// enter takes a reader's place, which can take a while only where readers are shut out.
+func (s *Store) enter(ctx context.Context) error {
+	if s.gate.TryRLock() {
+		return nil
+	}
+	entered := make(chan struct{})
+	go func() {
+		s.gate.RLock()
+		close(entered)
+	}()
+	select {
+	case <-entered:
+		return nil
+	case <-ctx.Done():
+		go func() {
+			<-entered
+			s.gate.RUnlock()
+		}()
+		return ctx.Err()
+	}
 }
 
 // lockWriter waits for the right to write.
@@ -200,6 +227,8 @@ func (tx *Tx) recordsOf(name string, create bool) (*bolt.Bucket, error) {
 			return nil, fmt.Errorf("store: make collection %s: %w", name, err)
 		}
 	}
+	// Keys mostly come in ascending order, where bbolt's half-full pages would only double the file.
+	b.FillPercent = fillPercent
 	if tx.records == nil {
 		tx.records = map[string]*bolt.Bucket{}
 	}

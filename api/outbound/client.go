@@ -22,6 +22,9 @@ const (
 	DefaultConnectTimeout = 5 * time.Second
 	DefaultHeaderTimeout  = 10 * time.Second
 	DefaultTimeout        = 20 * time.Second
+	// DefaultPeerHeaderTimeout leaves time for a peer to evaluate a chunk of 32,768 points on
+	// a small machine before it answers.
+	DefaultPeerHeaderTimeout = time.Minute
 	// DefaultPeerTimeout leaves time for a chunk of 1 MiB on a line of 64 kbit/s.
 	DefaultPeerTimeout = 5 * time.Minute
 
@@ -39,22 +42,24 @@ type Options struct {
 	ExtraRoots []*x509.Certificate
 	// MinTLS is tls.VersionTLS13 (also if 0) or tls.VersionTLS12.
 	MinTLS uint16
-	// ConnectTimeout bounds connecting and, separately, the TLS handshake; HeaderTimeout
-	// the time from the request to the headers of the reply; Timeout the whole of
-	// [Client.Fetch], PeerTimeout the whole of [Client.Do] with the reading of its body. A
-	// deadline of the caller's context that is earlier holds. 0 is the default of each.
-	ConnectTimeout, HeaderTimeout, Timeout, PeerTimeout time.Duration
+	// ConnectTimeout bounds connecting and, separately, the TLS handshake. HeaderTimeout
+	// bounds the time from the request to the headers of the reply, and Timeout the whole,
+	// of [Client.Fetch]; PeerHeaderTimeout and PeerTimeout do so for [Client.Do], with the
+	// reading of its body. A deadline of the caller's context that is earlier holds. 0 is
+	// the default of each.
+	ConnectTimeout, HeaderTimeout, Timeout, PeerHeaderTimeout, PeerTimeout time.Duration
 	// UserAgent is sent with every request that has none; "" is "ihyid".
 	UserAgent string
 }
 
 // Client is the guarded HTTPS client. It is safe for concurrent use.
 type Client struct {
-	opts      Options
-	guard     *ssrf.Guardian
-	transport *http.Transport
-	// fetch follows redirects, plain does not.
-	fetch, plain *http.Client
+	opts       Options
+	guard      *ssrf.Guardian
+	transports []*http.Transport
+	// documents is for Fetch; peer and peerGet are for Do, and only peerGet follows
+	// redirects.
+	documents, peer, peerGet *http.Client
 }
 
 // New checks opts and makes a client. Close it when done.
@@ -62,6 +67,7 @@ func New(opts Options) (*Client, error) {
 	setDefault(&opts.ConnectTimeout, DefaultConnectTimeout)
 	setDefault(&opts.HeaderTimeout, DefaultHeaderTimeout)
 	setDefault(&opts.Timeout, DefaultTimeout)
+	setDefault(&opts.PeerHeaderTimeout, DefaultPeerHeaderTimeout)
 	setDefault(&opts.PeerTimeout, DefaultPeerTimeout)
 	if opts.UserAgent == "" {
 		opts.UserAgent = "ihyid"
@@ -95,21 +101,27 @@ func New(opts Options) (*Client, error) {
 		guard: ssrf.New(ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...)),
 	}
 	dialer := &net.Dialer{Timeout: opts.ConnectTimeout, ControlContext: c.control}
-	c.transport = &http.Transport{
-		Proxy:                  nil,
-		DialContext:            dialer.DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: opts.MinTLS, RootCAs: roots},
-		TLSHandshakeTimeout:    opts.ConnectTimeout,
-		ResponseHeaderTimeout:  opts.HeaderTimeout,
-		ForceAttemptHTTP2:      true,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: maxHeaderBytes,
-		MaxIdleConns:           32,
-		MaxIdleConnsPerHost:    4,
-		IdleConnTimeout:        60 * time.Second,
+	transport := func(headerTimeout time.Duration) *http.Transport {
+		t := &http.Transport{
+			Proxy:                  nil,
+			DialContext:            dialer.DialContext,
+			TLSClientConfig:        &tls.Config{MinVersion: opts.MinTLS, RootCAs: roots},
+			TLSHandshakeTimeout:    opts.ConnectTimeout,
+			ResponseHeaderTimeout:  headerTimeout,
+			ForceAttemptHTTP2:      true,
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: maxHeaderBytes,
+			MaxIdleConns:           32,
+			MaxIdleConnsPerHost:    4,
+			IdleConnTimeout:        60 * time.Second,
+		}
+		c.transports = append(c.transports, t)
+		return t
 	}
-	c.fetch = &http.Client{Transport: c.transport, CheckRedirect: checkRedirect}
-	c.plain = &http.Client{Transport: c.transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+	c.documents = &http.Client{Transport: transport(opts.HeaderTimeout), CheckRedirect: checkRedirect}
+	peers := transport(opts.PeerHeaderTimeout)
+	c.peerGet = &http.Client{Transport: peers, CheckRedirect: checkRedirect}
+	c.peer = &http.Client{Transport: peers, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return fmt.Errorf("outbound: %w: this request has a body or credentials, which another address must not get; "+
 			"the endpoint is to be named by its final URL", ErrRedirect)
 	}}
@@ -137,7 +149,11 @@ func rootPool(extra []*x509.Certificate) (*x509.CertPool, error) {
 }
 
 // Close closes idle connections.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() {
+	for _, t := range c.transports {
+		t.CloseIdleConnections()
+	}
+}
 
 // control sees the address of every single connection attempt, after name resolution and
 // before any packet.
@@ -196,7 +212,7 @@ func (c *Client) Fetch(ctx context.Context, rawURL, accept string, maxBytes int6
 	if accept != "" {
 		req.Header.Set("Accept", accept)
 	}
-	resp, err := c.send(c.fetch, req, maxBytes)
+	resp, err := c.send(c.documents, req, maxBytes)
 	if err != nil {
 		return nil, "", err
 	}
@@ -218,10 +234,10 @@ func (c *Client) Fetch(ctx context.Context, rawURL, accept string, maxBytes int6
 func (c *Client) Do(ctx context.Context, req *http.Request, maxBytes int64) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.PeerTimeout)
 	req = req.Clone(ctx)
-	client := c.plain
+	client := c.peer
 	if (req.Method == "" || req.Method == http.MethodGet || req.Method == http.MethodHead) &&
 		req.Body == nil && req.Header.Get("Authorization") == "" && req.Header.Get("Cookie") == "" {
-		client = c.fetch
+		client = c.peerGet
 	}
 	resp, err := c.send(client, req, maxBytes)
 	if err != nil {
@@ -248,7 +264,7 @@ func (c *Client) send(client *http.Client, req *http.Request, maxBytes int64) (*
 		resp.Body.Close()
 		return nil, tooLarge(host, maxBytes)
 	}
-	resp.Body = &boundedBody{body: resp.Body, left: maxBytes, max: maxBytes, host: host}
+	resp.Body = &boundedBody{ctx: req.Context(), body: resp.Body, left: maxBytes, max: maxBytes, host: host}
 	return resp, nil
 }
 
@@ -266,6 +282,7 @@ func tooLarge(host string, max int64) error {
 
 // boundedBody reads at most left bytes, and fails rather than ends if there are more.
 type boundedBody struct {
+	ctx       context.Context // of the request
 	body      io.ReadCloser
 	left, max int64
 	host      string
@@ -287,6 +304,10 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	n, err := b.body.Read(p)
 	if int64(n) > b.left {
 		n, err = int(b.left), tooLarge(b.host, b.max)
+	} else if err == io.EOF && b.ctx.Err() != nil {
+		// A server that sees us hang up ends its reply as if that were all of it, and that end can still
+		// arrive: what was read so far must not pass for the whole.
+		err = explain(b.host, b.ctx.Err())
 	} else if err != nil && err != io.EOF {
 		err = explain(b.host, err)
 	}

@@ -389,7 +389,7 @@ func TestSlowServer(t *testing.T) {
 	}
 	const soon = 20 * time.Millisecond
 	connect := with(func(o *outbound.Options) { o.ConnectTimeout = soon })
-	header := with(func(o *outbound.Options) { o.HeaderTimeout = soon })
+	header := with(func(o *outbound.Options) { o.HeaderTimeout, o.PeerHeaderTimeout = soon, soon })
 	whole := with(func(o *outbound.Options) { o.Timeout, o.PeerTimeout = soon, soon })
 	patient := with(func(*outbound.Options) {})
 
@@ -402,6 +402,9 @@ func TestSlowServer(t *testing.T) {
 	}
 	if err := fetch(header, t.Context(), s.URL); !errors.Is(err, outbound.ErrTimeout) {
 		t.Errorf("header: %v", err)
+	}
+	if _, err := header.Do(t.Context(), request(t, http.MethodGet, s.URL, nil, ""), 100); !errors.Is(err, outbound.ErrTimeout) {
+		t.Errorf("header of Do: %v", err)
 	}
 	if err := fetch(whole, t.Context(), s.URL+"/body"); !errors.Is(err, outbound.ErrTimeout) {
 		t.Errorf("body: %v", err)

@@ -35,6 +35,10 @@ const localProfile = "soundex/1"
 // defaultProfile is the profile of an exchange that names none.
 const defaultProfile = "soundex/1"
 
+// maxDeaths is how often in a row the node may die over one step of a job before the job is given up. Power cuts come in rows; a
+// job that itself kills the node must not do so for ever.
+const maxDeaths = 20
+
 // parts are the walls of a node, in the order in which they stand on one another.
 type parts struct {
 	keys     *file.Store
@@ -166,7 +170,7 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 	if err != nil {
 		return nil, err
 	}
-	queue := jobs.New(p.store, jobs.Options{Logger: o.Logger})
+	queue := jobs.New(p.store, jobs.Options{Logger: o.Logger, MaxDeaths: maxDeaths})
 	reg, err := register.New(register.Options{Store: p.store, Jobs: queue, Profile: p.profiles[localProfile], Logger: o.Logger})
 	if err != nil {
 		return nil, err
@@ -234,10 +238,13 @@ func verifyReceipt(ctx context.Context, receipt []byte, o verifyOptions) (receip
 	return out, nil
 }
 
+// unreachableAge is how long a DID that could not be resolved is not asked for again: on a bad line it may be there in a moment.
+const unreachableAge = 2 * time.Second
+
 // newResolver resolves names of this machine itself only where its addresses may be reached.
 func newResolver(web *outbound.Client, network networkOptions) *did.CachingResolver {
 	loopback := slices.ContainsFunc(network.Private, func(p netip.Prefix) bool { return p.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) })
-	return did.NewResolver(did.Options{Web: web, WebRules: did.Web{AllowLoopback: loopback}})
+	return did.NewResolver(did.Options{Web: web, WebRules: did.Web{AllowLoopback: loopback}, NegativeAge: unreachableAge})
 }
 
 func resolveDID(ctx context.Context, name string, network networkOptions) (resolution, error) {

@@ -10,11 +10,12 @@ import (
 // longest value in use, a P-384 signature, takes 133 characters.
 const maxMultibase = 256
 
-var errMultibase = errors.New("not a base58btc multibase value")
+var errMultibase = errors.New("not a multibase value in base58btc or base64url")
 
-// decodeBase58 reads a multibase value with the header of base58btc, "z".
-func decodeBase58(s string) ([]byte, error) {
-	if len(s) < 2 || len(s) > maxMultibase || s[0] != byte(multibase.Base58BTC) {
+// DecodeMultibase reads a short multibase value with the header of base58btc ("z") or base64url
+// without padding ("u"): the two that Controlled Identifiers 1.0 section 2.4 allows.
+func DecodeMultibase(s string) ([]byte, error) {
+	if len(s) < 2 || len(s) > maxMultibase || s[0] != 'z' && s[0] != 'u' {
 		return nil, errMultibase
 	}
 	_, b, err := multibase.Decode(s)
@@ -22,6 +23,14 @@ func decodeBase58(s string) ([]byte, error) {
 		return nil, errMultibase // the library's own error repeats the value
 	}
 	return b, nil
+}
+
+// decodeBase58 reads a proof value, which has to be base58btc.
+func decodeBase58(s string) ([]byte, error) {
+	if len(s) == 0 || s[0] != 'z' {
+		return nil, errMultibase
+	}
+	return DecodeMultibase(s)
 }
 
 func encodeBase58(b []byte) (string, error) { return multibase.Encode(multibase.Base58BTC, b) }

@@ -2,10 +2,12 @@ package register
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 
 	"ihyid/contacts"
+	"ihyid/store"
 )
 
 // Digests calls fn with the match digests of every contact under a profile, in the order of the contacts' numbers; contacts without any are
@@ -67,4 +69,23 @@ func (r *Register) CheckAnonymous(ctx context.Context, uscadis, secrets []string
 		return nil, err
 	}
 	return contacts.CheckAnonymous(ctx, ids, uscadis, secrets)
+}
+
+// ExternalIDs gives the external ids of contacts by number, "" where there is none or the contact is gone.
+func (r *Register) ExternalIDs(ctx context.Context, numbers []uint64) ([]string, error) {
+	out := make([]string, len(numbers))
+	err := r.store.View(ctx, func(tx *store.Tx) error {
+		for i, id := range numbers {
+			rec, err := r.contacts.Get(tx, store.ID(id))
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			out[i] = rec.ExternalID
+		}
+		return nil
+	})
+	return out, err
 }

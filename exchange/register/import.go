@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -162,9 +163,9 @@ func (r *Register) runImport(ctx context.Context, t *jobs.Task) error {
 		cursor.Result.IgnoredColumns = rows.Header().Unknown()
 		err = r.importRows(ctx, t, rows, &cursor, p)
 	}
-	if err != nil && ctx.Err() == nil {
+	if err != nil && (ctx.Err() == nil || errors.Is(context.Cause(ctx), jobs.ErrCancelled)) {
 		// The list cannot be read any further: it must not stay.
-		if rerr := r.store.RemoveSpool(ctx, p.Spool); rerr != nil {
+		if rerr := r.store.RemoveSpool(context.WithoutCancel(ctx), p.Spool); rerr != nil {
 			err = errors.Join(err, rerr)
 		}
 	}
@@ -581,4 +582,34 @@ func (r *Register) ImportReport(ctx context.Context, job string, from, limit int
 		return nil
 	})
 	return out, next, err
+}
+
+// Tidy removes the lists of imports that have ended without removing them: cancelled before they began, or given up.
+func (r *Register) Tidy(ctx context.Context) error {
+	ended, err := r.jobs.List(ctx, jobs.Filter{Kind: JobImport, States: []jobs.State{jobs.Cancelled, jobs.Failed}})
+	if err != nil {
+		return err
+	}
+	return r.store.Update(ctx, func(tx *store.Tx) error {
+		spools, err := r.store.Spools(tx)
+		if err != nil || len(spools) == 0 {
+			return err
+		}
+		there := map[store.SpoolID]bool{}
+		for _, s := range spools {
+			there[s.ID] = true
+		}
+		for _, j := range ended {
+			var p importParams
+			if err := json.Unmarshal(j.Params, &p); err != nil {
+				return err
+			}
+			if there[p.Spool] {
+				if err := r.store.RemoveSpoolTx(tx, p.Spool); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
 }

@@ -1,0 +1,63 @@
+package credentials
+
+import (
+	"sync"
+
+	"ihyid/credentials/dataintegrity"
+	"ihyid/credentials/jsonld"
+)
+
+// DefaultSuite is the cryptosuite of an Issuer that names none. Any W3C verifier knows it.
+const DefaultSuite = dataintegrity.ECDSARDFC2019
+
+// SuitesOptions configures the cryptosuites. Zero fields have defaults.
+type SuitesOptions struct {
+	// Contexts are JSON-LD context documents by address, beside the embedded ones. They never
+	// replace an embedded one, and no context is ever fetched.
+	Contexts map[string][]byte
+	// MaxWork bounds RDF canonicalisation, see rdfc.Options.
+	MaxWork int
+}
+
+// Suites are the cryptosuites with the contexts that they know. They may be used concurrently
+// and should be shared, since they keep parsed contexts.
+type Suites struct {
+	jsonld *jsonld.Processor
+	byName map[string]dataintegrity.Suite
+}
+
+// NewSuites makes the cryptosuites: ecdsa-rdfc-2019, ecdsa-jcs-2019, eddsa-rdfc-2022 and eddsa-jcs-2022.
+func NewSuites(o SuitesOptions) (*Suites, error) {
+	p, err := jsonld.New(jsonld.Options{Contexts: o.Contexts})
+	if err != nil {
+		return nil, err
+	}
+	s := &Suites{jsonld: p, byName: map[string]dataintegrity.Suite{}}
+	for _, suite := range []dataintegrity.Suite{
+		dataintegrity.NewECDSARDFC2019(p, o.MaxWork),
+		dataintegrity.NewECDSAJCS2019(),
+		dataintegrity.NewEdDSARDFC2022(p, o.MaxWork),
+		dataintegrity.NewEdDSAJCS2022(),
+	} {
+		s.byName[suite.Name()] = suite
+	}
+	return s, nil
+}
+
+// embedded are the suites of issuers and verifiers that were given none: they know the embedded contexts
+// only, which cannot fail to load.
+var embedded = sync.OnceValue(func() *Suites {
+	s, err := NewSuites(SuitesOptions{})
+	if err != nil {
+		panic(err)
+	}
+	return s
+})
+
+func (s *Suites) suite(name string) (dataintegrity.Suite, bool) {
+	if s == nil {
+		s = embedded()
+	}
+	suite, ok := s.byName[name]
+	return suite, ok
+}
