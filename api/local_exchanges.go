@@ -74,10 +74,11 @@ type addPeerInput struct {
 	}
 }
 
+// reasonInput names its DID itself: huma does not look into what is embedded without being exported.
 type reasonInput struct {
-	byDID
+	DID  string `path:"did" doc:"The peer's DID, percent-encoded." maxLength:"2048" example:"did:web:relief.example.org"`
 	Body struct {
-		Reason string `json:"reason,omitempty" maxLength:"500" doc:"Why, for the record."`
+		Reason string `json:"reason,omitempty" maxLength:"200" doc:"Why, for the record."`
 	}
 }
 
