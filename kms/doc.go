@@ -11,11 +11,11 @@
 // which it is listed but no longer signs; [Store.Destroy] erases it.
 //
 // The wrapping key is an AES-256 key by which [Store.Wrap] seals small
-// secrets: data keys of a database, private keys of kinds that no hardware
-// module offers (HPKE, VOPRF, Ed25519: see [GenerateKeyAgreement],
-// [GenerateVOPRF], [GenerateEd25519]). A wrapped blob names the wrapping key
-// that made it, so wrapping keys can be rotated ([WrapRotator]): new blobs use
-// the new key, old ones open until the old key is destroyed.
+// secrets: data keys of a database, and the private halves of keys of kinds that no
+// hardware module offers, HPKE, VOPRF and Ed25519 ([SealedKey]). A wrapped blob
+// names the wrapping key that made it, so wrapping keys can be rotated
+// ([WrapRotator]): new blobs use the new key, old ones open until the old key is
+// destroyed.
 //
 // # Back ends
 //

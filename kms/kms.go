@@ -73,16 +73,16 @@ type KeyInfo struct {
 
 // The errors of a store. They arrive wrapped; test with [errors.Is].
 var (
-	ErrKeyNotFound       = errors.New("key not found")                         // no signing or wrapping key by that id
-	ErrKeyRetired        = errors.New("key is retired")                        // a retired key does not sign
-	ErrUnwrap            = errors.New("cannot unwrap")                         // altered, other additional data, or a wrapping key that is not here
-	ErrWrappingKeyActive = errors.New("wrapping key is the active one")        // rotate before destroying it
-	ErrUnsupported       = errors.New("not supported")                         // curve, purpose, digest length
-	ErrTooLarge          = errors.New("too large")                             // over MaxPlaintext or MaxAAD
-	ErrClosed            = errors.New("key store is closed")                   // used after Close
-	ErrUnavailable       = errors.New("key store is unavailable")              // a token that was taken out, a file that is gone; may come back
-	ErrBusy              = errors.New("key store is busy")                     // no session or lock became free within the wait limit
-	ErrSealedKey         = errors.New("not a sealed key of the asked purpose") // blob of another kind, purpose or store
+	ErrKeyNotFound       = errors.New("key not found")                      // no signing or wrapping key by that id
+	ErrKeyRetired        = errors.New("key is retired")                     // a retired key does not sign
+	ErrUnwrap            = errors.New("cannot unwrap")                      // altered, other additional data, or a wrapping key that is not here
+	ErrWrappingKeyActive = errors.New("wrapping key is the active one")     // rotate before destroying it
+	ErrUnsupported       = errors.New("not supported")                      // curve, purpose, digest length
+	ErrTooLarge          = errors.New("too large")                          // over MaxPlaintext or MaxAAD
+	ErrClosed            = errors.New("key store is closed")                // used after Close
+	ErrUnavailable       = errors.New("key store is unavailable")           // a token that was taken out, a file that is gone; may come back
+	ErrBusy              = errors.New("key store is busy")                  // no session or lock became free within the wait limit
+	ErrSealedKey         = errors.New("not a sealed key of the asked kind") // of another kind, or malformed
 )
 
 // Store is a key store. It is safe for concurrent use. Methods return the

@@ -4,50 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
 )
-
-// readPrivate reads a file that only its owner may read, of at most limit bytes.
-func readPrivate(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if err := checkPrivate(f); err != nil {
-		return nil, err
-	}
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > limit {
-		clear(b)
-		return nil, fmt.Errorf("%s: longer than %d bytes", path, limit)
-	}
-	return b, nil
-}
-
-// checkPrivate looks at the opened file and not at the path, which could be
-// made to name another one in between.
-func checkPrivate(f *os.File) error {
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s: not a regular file", f.Name())
-	}
-	if perm := info.Mode().Perm(); runtime.GOOS != "windows" && perm&0o077 != 0 {
-		return fmt.Errorf("%w: %s has mode %04o; run: chmod 600 %s", ErrPermissions, f.Name(), perm, f.Name())
-	}
-	return nil
-}
 
 // replace puts content in the place of path: a crash at any moment leaves the
 // old file or the new one. The caller holds the lock.

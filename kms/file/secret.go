@@ -11,6 +11,8 @@ import (
 	"os"
 
 	"golang.org/x/crypto/argon2"
+
+	"ihyid/kms/internal/private"
 )
 
 // KeySize is the size of a key file, and of any key given in place of a
@@ -152,7 +154,7 @@ func (s Secret) read(storePath string) ([]byte, error) {
 			}
 		}
 	case passphraseFile:
-		if b, err = readPrivate(s.name, MaxPassphrase+2); err != nil {
+		if b, err = private.ReadFile(s.name, MaxPassphrase+2); err != nil {
 			return nil, fmt.Errorf("read the passphrase: %w", err)
 		}
 		b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
@@ -161,7 +163,7 @@ func (s Secret) read(storePath string) ([]byte, error) {
 		if s.kind == defaultKeyFile {
 			name = storePath + ".key"
 		}
-		if b, err = readPrivate(name, KeySize); err != nil {
+		if b, err = private.ReadFile(name, KeySize); err != nil {
 			return nil, fmt.Errorf("read the key file: %w", err)
 		}
 	}
