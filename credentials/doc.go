@@ -16,7 +16,8 @@
 //   - A reader of a credential's own terms has to know their context: compare `@context` with the one
 //     that it expects (SameContexts) before it gives a meaning to a name.
 //   - In the RDF suites the order of a plain JSON array is not signed and equal members of it
-//     are one. Define terms whose order counts with the kind List (see Context).
+//     are one. Define terms whose order counts with the kind List (see Context). Numbers with a fraction are
+//     signed to sixteen digits. Better have strings only.
 //
 // Standards: Verifiable Credentials Data Model 2.0; Verifiable Credential Data Integrity 1.0 and its ECDSA
 // and EdDSA cryptosuites (package dataintegrity); RFC 8785 (package ijson).

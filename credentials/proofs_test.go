@@ -174,6 +174,7 @@ func TestIssueRefusesUnstated(t *testing.T) {
 	k := testkeys.New("P-256")
 	for name, change := range map[string]func(d object){
 		"undefined term": func(d object) { d["credentialSubject"].(object)["undefined"] = "x" },
+		"long number":    func(d object) { d["credentialSubject"].(object)["matchId"] = 0.12345678901234568 },
 		"null":           func(d object) { d["credentialSubject"].(object)["matchId"] = nil },
 		"unknown context": func(d object) {
 			d["@context"] = append(d["@context"].([]any), "https://context.example/")

@@ -99,6 +99,10 @@ func (r *run) proof(ctx context.Context, i int, p *dataintegrity.Proof) (map[str
 		return nil, errCheck
 	}
 	suite, known := r.v.Suites.suite(p.Suite)
+	if !r.v.accepts(p.Suite) {
+		fail(CheckProof, &dataintegrity.Error{Code: dataintegrity.ProofVerification, Err: errSuite})
+		return nil, errCheck
+	}
 	if !known {
 		fail(CheckProof, &dataintegrity.Error{Code: dataintegrity.ProofVerification, Err: errors.New("the cryptosuite is not known here")})
 		return nil, errCheck
@@ -118,6 +122,12 @@ func (r *run) proof(ctx context.Context, i int, p *dataintegrity.Proof) (map[str
 		return nil, errCheck
 	}
 	return document, nil
+}
+
+var errSuite = errors.New("the cryptosuite is not one that is accepted here")
+
+func (v *Verifier) accepts(suite string) bool {
+	return len(v.Accept) == 0 || slices.Contains(v.Accept, suite)
 }
 
 // key looks the key of a signature up and judges it. It reports false if there is no key to check the

@@ -241,6 +241,10 @@ func (c *claims) agree(d map[string]any, party string) error {
 func (r *run) token(ctx context.Context, t *jose.Token, c *claims) {
 	r.result.Proofs = []Proof{{Suite: t.Header.Algorithm, VerificationMethod: t.Header.KeyID, Purpose: r.purpose,
 		Created: c.issued, Expires: c.until}}
+	if !r.v.accepts(SuiteJOSE) {
+		r.fail(CheckProof, &dataintegrity.Error{Code: dataintegrity.ProofVerification, Err: errSuite})
+		return
+	}
 	if method := t.Header.KeyID; !isURL(method) || didOf(method) == method {
 		r.failf(CheckKey, "kid is not a DID URL with a fragment")
 		return

@@ -33,6 +33,10 @@ type Verifier struct {
 	Limits   Limits
 	Evidence Evidence // optional: vouches for signatures by keys that are no longer good
 
+	// Accept names the cryptosuites that are accepted, SuiteJOSE among them if tokens are; empty: all
+	// that are known. Embedded credentials are held to it too.
+	Accept []string
+
 	// StatusLists fetches status list credentials; nil: a credential that has a status fails the check.
 	StatusLists StatusLists
 

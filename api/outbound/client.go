@@ -264,7 +264,7 @@ func (c *Client) send(client *http.Client, req *http.Request, maxBytes int64) (*
 		resp.Body.Close()
 		return nil, tooLarge(host, maxBytes)
 	}
-	resp.Body = &boundedBody{body: resp.Body, left: maxBytes, max: maxBytes, host: host}
+	resp.Body = &boundedBody{ctx: req.Context(), body: resp.Body, left: maxBytes, max: maxBytes, host: host}
 	return resp, nil
 }
 
@@ -282,6 +282,7 @@ func tooLarge(host string, max int64) error {
 
 // boundedBody reads at most left bytes, and fails rather than ends if there are more.
 type boundedBody struct {
+	ctx       context.Context // of the request
 	body      io.ReadCloser
 	left, max int64
 	host      string
@@ -303,6 +304,10 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	n, err := b.body.Read(p)
 	if int64(n) > b.left {
 		n, err = int(b.left), tooLarge(b.host, b.max)
+	} else if err == io.EOF && b.ctx.Err() != nil {
+		// A server that sees us hang up ends its reply as if that were all of it, and that end can still
+		// arrive: what was read so far must not pass for the whole.
+		err = explain(b.host, b.ctx.Err())
 	} else if err != nil && err != io.EOF {
 		err = explain(b.host, err)
 	}

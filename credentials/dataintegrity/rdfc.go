@@ -45,10 +45,14 @@ func (s rdfcSuite) Prepare(document, config map[string]any, verify bool) (map[st
 		}
 		return document, config, nil
 	}
-	if verify {
-		config = maps.Clone(config)
-		config["@context"] = have
+	if !verify {
+		if err := jsonld.KeepsNumbers(document); err != nil {
+			return nil, nil, failf(ProofGeneration, "%w", err)
+		}
+		return document, config, nil
 	}
+	config = maps.Clone(config)
+	config["@context"] = have
 	return document, config, nil
 }
 

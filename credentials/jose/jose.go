@@ -91,7 +91,7 @@ func Parse(compact []byte, maxBytes int) (*Token, error) {
 	if len(compact) > maxBytes {
 		return nil, refuse("it is longer than allowed")
 	}
-	parts := bytes.Split(compact, []byte{'.'})
+	parts := bytes.SplitN(compact, []byte("."), 4)
 	if len(parts) != 3 {
 		return nil, refuse("it does not have three parts")
 	}

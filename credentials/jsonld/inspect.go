@@ -55,10 +55,17 @@ func (w *inspector) value(v any) error {
 	case nil:
 		w.seen.nulls++
 	case string:
-		w.seen.scalars++
 		w.seen.strings[v] = struct{}{}
+		return w.scalar()
 	default:
-		w.seen.scalars++
+		return w.scalar()
+	}
+	return nil
+}
+
+func (w *inspector) scalar() error {
+	if w.seen.scalars++; w.seen.scalars > w.p.limits.MaxScalars {
+		return refuse("more than %d values", w.p.limits.MaxScalars)
 	}
 	return nil
 }

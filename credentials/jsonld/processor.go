@@ -16,7 +16,8 @@ import (
 
 // The limits of one document; an embedded credential counts as one of its own.
 const (
-	DefaultMaxObjects       = 4096 // objects, @context left out
+	DefaultMaxObjects       = 1024 // objects, @context left out
+	DefaultMaxScalars       = 20_000
 	DefaultMaxContexts      = 16   // places where @context stands
 	DefaultMaxContextValues = 2000 // keys and values in all of them
 )
@@ -40,6 +41,7 @@ func refuse(format string, args ...any) error {
 type Options struct {
 	Contexts         map[string][]byte // context documents beside the embedded ones, by address
 	MaxObjects       int
+	MaxScalars       int
 	MaxContexts      int
 	MaxContextValues int
 }
@@ -59,6 +61,9 @@ type Processor struct {
 func New(o Options) (*Processor, error) {
 	if o.MaxObjects <= 0 {
 		o.MaxObjects = DefaultMaxObjects
+	}
+	if o.MaxScalars <= 0 {
+		o.MaxScalars = DefaultMaxScalars
 	}
 	if o.MaxContexts <= 0 {
 		o.MaxContexts = DefaultMaxContexts

@@ -273,7 +273,7 @@ func literal(m map[string]any, value any) (rdfc.Term, error) {
 }
 
 // number gives the canonical lexical form and the datatype of a number: an integer below 10^21 as
-// such, all others as a double with sixteen digits. A number that needs more digits is refused.
+// such, all others as a double with sixteen digits, which does not keep every number (see KeepsNumbers).
 func number(v float64, double bool) (lexical, datatype string, err error) {
 	if !double && v == math.Trunc(v) && math.Abs(v) < 1e21 {
 		return strconv.FormatFloat(v, 'f', 0, 64), xsd + "integer", nil
@@ -289,9 +289,32 @@ func number(v float64, double bool) (lexical, datatype string, err error) {
 	if err != nil {
 		return "", "", refuse("a number is not finite")
 	}
-	lexical = whole + "." + fraction + "E" + strconv.Itoa(e)
-	if back, err := strconv.ParseFloat(lexical, 64); err != nil || back != v {
-		return "", "", refuse("a number has more digits than RDF keeps; write it as a string")
+	return whole + "." + fraction + "E" + strconv.Itoa(e), xsd + "double", nil
+}
+
+// KeepsNumbers reports an error if a document holds a number with more digits than RDF keeps: no two
+// numbers of up to fifteen digits look alike there, those of more may. Others' documents with such numbers
+// are accepted, since every implementation rounds them alike; to sign one would be to sign another number.
+func KeepsNumbers(v any) error {
+	switch v := v.(type) {
+	case float64:
+		shortest := strconv.FormatFloat(math.Abs(v), 'E', -1, 64)
+		mantissa, _, _ := strings.Cut(shortest, "E")
+		if v != math.Trunc(v) && len(strings.Replace(mantissa, ".", "", 1)) > 15 {
+			return refuse("a number has more digits than RDF keeps; write it as a string")
+		}
+	case []any:
+		for _, e := range v {
+			if err := KeepsNumbers(e); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		for _, e := range v {
+			if err := KeepsNumbers(e); err != nil {
+				return err
+			}
+		}
 	}
-	return lexical, xsd + "double", nil
+	return nil
 }

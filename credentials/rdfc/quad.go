@@ -116,11 +116,10 @@ func CheckIRI(s string) error {
 		switch c := s[i]; {
 		case c <= 0x20, c == '<', c == '>', c == '"', c == '{', c == '}', c == '|', c == '^', c == '`', c == '\\':
 			return bad("an IRI holds a character that IRIs may not hold")
-		case c >= utf8.RuneSelf:
-			if !utf8.ValidString(s[i:]) {
-				return bad("an IRI is not UTF-8")
-			}
 		}
+	}
+	if !utf8.ValidString(s) {
+		return bad("an IRI is not UTF-8")
 	}
 	return nil
 }

@@ -96,6 +96,10 @@ func TestRefusesWhatIsNoQuad(t *testing.T) {
 	if err := good.Validate(); err != nil {
 		t.Fatal(err)
 	}
+	good.Subject = iri("https://example.org/ünï/日本?q=%20#é")
+	if err := good.Validate(); err != nil {
+		t.Fatal(err)
+	}
 	for name, change := range map[string]func(*Quad){
 		"literal subject":          func(q *Quad) { q.Subject = lit },
 		"no subject":               func(q *Quad) { q.Subject = Term{} },

@@ -191,8 +191,23 @@ func disorder(data []byte, size int) int {
 	return -1
 }
 
-// rootOf returns the root of the entries in data.
+// parallelEntries is how many entries are worth another goroutine: about a millisecond of hashing.
+const parallelEntries = 1 << 12
+
+// rootOf returns the root of the entries in data. Large halves are hashed at the same time.
 func rootOf(data []byte, size int) Hash {
+	if n := len(data) / size; n > parallelEntries {
+		k := splitAt(n) * size
+		var left Hash
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			left = rootOf(data[:k], size)
+		}()
+		right := rootOf(data[k:], size)
+		<-done
+		return NodeHash(left, right)
+	}
 	f := frontier{roots: make([]Hash, 0, 32)}
 	for ; len(data) > 0; data = data[size:] {
 		f.push(LeafHash(data[:size]))

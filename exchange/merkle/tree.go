@@ -107,13 +107,16 @@ func (f *frontier) root() Hash {
 
 func (f *frontier) reset() { f.n, f.roots = 0, f.roots[:0] }
 
+// splitAt returns the largest power of two below n, where a tree of n > 1 leaves splits.
+func splitAt(n int) int { return 1 << (bits.Len(uint(n-1)) - 1) }
+
 // path returns the audit path of hashes[i], from the bottom up (RFC 9162, section 2.1.3.1).
 func path(hashes []Hash, i int) []Hash {
 	n := len(hashes)
 	if n <= 1 {
 		return nil
 	}
-	k := 1 << (bits.Len(uint(n-1)) - 1) // the largest power of two below n
+	k := splitAt(n)
 	if i < k {
 		return append(path(hashes[:k], i), Fold(hashes[k:]))
 	}

@@ -48,11 +48,11 @@ type Claim struct {
 // Claim makes the claim of the digest with the given index, for one of the initiator's contacts. set is the number of this committed set
 // within the epoch, out the digest's output. Its error wraps [ErrClaims].
 func (s *BlindedSet) Claim(set uint32, digest int, row answer.Row, out *Output, transcript *[32]byte) (Claim, error) {
-	if digest < 0 || digest >= len(s.at) {
-		return Claim{}, fmt.Errorf("voprf: claim of digest %d of %d: %w", digest, len(s.at), ErrClaims)
+	if digest < 0 || digest >= len(s.digests) {
+		return Claim{}, fmt.Errorf("voprf: claim of digest %d of %d: %w", digest, len(s.digests), ErrClaims)
 	}
 	c := Claim{Set: set, Index: s.at[digest], Row: row, Tag: out.Tag()}
-	r := scalarBytes(s.blinder().scalar(uint32(digest)))
+	r := scalarBytes(&s.blindings[digest])
 	pad := c.pad(out, transcript)
 	subtle.XORBytes(c.Sealed[:], r[:], pad[:])
 	return c, nil

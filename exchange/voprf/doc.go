@@ -32,7 +32,8 @@
 //
 // All operations with secrets (key, blindings, digests, proof nonces) take time independent of them:
 // no branch and no index depends on them. Those with public values only (composites and verification of proofs)
-// use faster, variable-time multiplication. The sets' sizes and the number of matches show in time and traffic. Go
+// use faster, variable-time multiplication; so does [CheckClaims], whose scalars are random and used once. Sorting, and looking up
+// tags, take variable time: they work on what is published, or on one's own outputs out of sight of the other. The sets' sizes and the number of matches show in time and traffic. Go
 // gives no way to wipe what its collector has moved or freed; secrets may stay in memory until the
 // process ends.
 //

@@ -158,34 +158,25 @@ func batch(points []byte) (int, error) {
 // Verify checks the proof that evaluated holds the points of blinded multiplied with the secret behind pk.
 // Errors: [ErrSize], [ErrPoint], [ErrProof], that of ctx.
 func (pk *PublicKey) Verify(ctx context.Context, blinded, evaluated, proof []byte) error {
-	_, err := pk.verify(ctx, blinded, evaluated, proof)
+	n, err := batch(blinded)
+	if err != nil {
+		return err
+	}
+	cs := make([]curve.RistrettoPoint, n)
+	if err := decodeAll(ctx, cs, "blinded", blinded); err != nil {
+		return err
+	}
+	_, err = pk.verify(ctx, blinded, cs, evaluated, proof)
 	return err
 }
 
-// verify returns the decoded evaluated points.
-func (pk *PublicKey) verify(ctx context.Context, blinded, evaluated, proof []byte) ([]curve.RistrettoPoint, error) {
-	n, err := batch(blinded)
-	if err != nil {
-		return nil, err
-	}
+// verify takes the blinded points decoded as well, and returns the evaluated ones decoded.
+func (pk *PublicKey) verify(ctx context.Context, blinded []byte, cs []curve.RistrettoPoint, evaluated, proof []byte) ([]curve.RistrettoPoint, error) {
 	if len(evaluated) != len(blinded) {
-		return nil, fmt.Errorf("voprf: %d points evaluated, %d asked for: %w", len(evaluated)/PointSize, n, ErrSize)
+		return nil, fmt.Errorf("voprf: %d points evaluated, %d asked for: %w", len(evaluated)/PointSize, len(cs), ErrSize)
 	}
-	cs, ds := make([]curve.RistrettoPoint, n), make([]curve.RistrettoPoint, n)
-	err = spread(ctx, n, stride, func() func(lo, hi int) error {
-		return func(lo, hi int) error {
-			for i := lo; i < hi; i++ {
-				if err := decode(&cs[i], blinded[i*PointSize:(i+1)*PointSize]); err != nil {
-					return fmt.Errorf("blinded point %d: %w", i, err)
-				}
-				if err := decode(&ds[i], evaluated[i*PointSize:(i+1)*PointSize]); err != nil {
-					return fmt.Errorf("evaluated point %d: %w", i, err)
-				}
-			}
-			return nil
-		}
-	})
-	if err != nil {
+	ds := make([]curve.RistrettoPoint, len(cs))
+	if err := decodeAll(ctx, ds, "evaluated", evaluated); err != nil {
 		return nil, err
 	}
 	st := &statement{suite: verifiable, pk: pk.enc[:], c: blinded, d: evaluated}
@@ -193,6 +184,20 @@ func (pk *PublicKey) verify(ctx context.Context, blinded, evaluated, proof []byt
 		return nil, err
 	}
 	return ds, nil
+}
+
+// decodeAll decodes as many points as there is room for.
+func decodeAll(ctx context.Context, points []curve.RistrettoPoint, what string, b []byte) error {
+	return spread(ctx, len(points), stride, func() func(lo, hi int) error {
+		return func(lo, hi int) error {
+			for i := lo; i < hi; i++ {
+				if err := decode(&points[i], b[i*PointSize:(i+1)*PointSize]); err != nil {
+					return fmt.Errorf("%s point %d: %w", what, i, err)
+				}
+			}
+			return nil
+		}
+	})
 }
 
 // Outputs computes the function of the responder's own digests, in constant time: out[i] is that of digests[i]. It may be called for

@@ -2,6 +2,7 @@ package voprf
 
 import (
 	"crypto/sha512"
+	"encoding"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -56,12 +57,31 @@ var verifiable = newSuite(modeVOPRF)
 // concurrent use. None of them branches on its input.
 type hasher struct {
 	*suite
-	h   hash.Hash
-	out [sha512.Size]byte
-	two [2]byte
+	h     hash.Hash
+	start []byte // the encoded state of h after Z_pad, or nil where h cannot be set to a state
+	out   [sha512.Size]byte
+	two   [2]byte
 }
 
-func (s *suite) hasher() *hasher { return &hasher{suite: s, h: sha512.New()} }
+func (s *suite) hasher() *hasher {
+	h := &hasher{suite: s, h: sha512.New()}
+	if state, ok := h.h.(encoding.BinaryAppender); ok {
+		h.h.Write(block)
+		if start, err := state.AppendBinary(nil); err == nil {
+			h.start = start
+		}
+	}
+	return h
+}
+
+// begin sets the hash to where Z_pad has been written: one compression of four less.
+func (h *hasher) begin() {
+	if state, ok := h.h.(encoding.BinaryUnmarshaler); ok && h.start != nil && state.UnmarshalBinary(h.start) == nil {
+		return
+	}
+	h.h.Reset()
+	h.h.Write(block)
+}
 
 // Constant parts of what is hashed, as slices so that nothing is allocated for them. They are never written to.
 var (
@@ -79,8 +99,7 @@ var (
 // expand is expand_message_xmd of RFC 9380, section 5.3.1, with SHA-512 and an output of 64 bytes, which takes one
 // round. The message is what add writes. The result is valid until the next call.
 func (h *hasher) expand(dst tag, add func()) []byte {
-	h.h.Reset()
-	h.h.Write(block)
+	h.begin()
 	add()
 	h.h.Write(zeroth)
 	h.h.Write(dst)

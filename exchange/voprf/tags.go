@@ -7,7 +7,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"sort"
+	"sync"
 
 	"ihyid/exchange/merkle"
 )
@@ -76,14 +79,21 @@ func FindTag(tags []byte, tag [TagSize]byte) (int, bool) {
 	})
 }
 
-// Common returns the indexes of the outputs whose tags stand among tags: the digests that both sides have. tags are the responder's
+// Common returns the indexes, in ascending order, of the outputs whose tags stand among tags: the digests that both sides have. tags are the responder's
 // whole committed set, or any run of it, already verified.
 func Common(outputs []Output, tags []byte) []int {
-	var common []int
-	for i := range outputs {
-		if _, ok := FindTag(tags, outputs[i].Tag()); ok {
-			common = append(common, i)
-		}
+	cores := runtime.GOMAXPROCS(0)
+	parts := make([][]int, cores)
+	var wg sync.WaitGroup
+	for c := range cores {
+		wg.Go(func() {
+			for i := len(outputs) * c / cores; i < len(outputs)*(c+1)/cores; i++ {
+				if _, ok := FindTag(tags, outputs[i].Tag()); ok {
+					parts[c] = append(parts[c], i)
+				}
+			}
+		})
 	}
-	return common
+	wg.Wait()
+	return slices.Concat(parts...)
 }

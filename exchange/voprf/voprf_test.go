@@ -3,6 +3,7 @@ package voprf
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -165,26 +166,33 @@ func TestBlindIsAFunctionOfTheSet(t *testing.T) {
 func TestBlindedPointsOpen(t *testing.T) {
 	digests := digestsOf(0, 100)
 	s := mustBlind(t, digests, 5)
-	h, b := verifiable.hasher(), s.blinder()
-	padding := uint32(len(digests))
-	open := make(map[[PointSize]byte]bool)
+	h := verifiable.hasher()
+	open := make(map[[PointSize]byte]int)
 	for i := range s.Len() {
-		var p, x curve.RistrettoPoint
-		d, ok := s.Digest(i)
-		if ok {
-			p.MulBasepoint(curve.RISTRETTO_BASEPOINT_TABLE, b.scalar(uint32(d)))
-			p.Add(&p, h.hashToGroup(&x, digests[d][:]))
+		mac := hmac.New(sha256.New, append([]byte{5}, make([]byte, 31)...))
+		if i < len(digests) {
+			mac.Write(digests[i][:])
 		} else {
-			p.MulBasepoint(curve.RISTRETTO_BASEPOINT_TABLE, b.scalar(padding))
-			padding++
+			mac.Write([]byte("ihyid/voprf/1 padding"))
+			mac.Write(binary.BigEndian.AppendUint32(nil, uint32(i-len(digests))))
+		}
+		var r scalar.Scalar
+		var p, x curve.RistrettoPoint
+		p.MulBasepoint(curve.RISTRETTO_BASEPOINT_TABLE, h.hashToScalar(&r, func() { h.h.Write(mac.Sum(nil)) }))
+		if i < len(digests) {
+			p.Add(&p, h.hashToGroup(&x, digests[i][:]))
 		}
 		var enc [PointSize]byte
 		encode(enc[:], &p)
-		open[enc] = true
+		open[enc] = i
 	}
 	for i := range s.Len() {
-		if !open[[PointSize]byte(s.Points[i*PointSize:])] {
+		k, ok := open[[PointSize]byte(s.Points[i*PointSize:])]
+		if !ok {
 			t.Fatalf("point %d does not open", i)
+		}
+		if d, ok := s.Digest(i); ok != (k < len(digests)) || ok && d != k {
+			t.Fatalf("point %d opens to %d, but is said to be of %d, %t", i, k, d, ok)
 		}
 	}
 	for _, i := range []int{-1, s.Len()} {

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -18,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -53,16 +55,17 @@ type Net struct {
 	Program string
 	Dir     string
 	CAFile  string
+	Private string // the private networks that nodes added from now on may reach
 
 	ca    *x509.Certificate
 	caKey *ecdsa.PrivateKey
-	count int64
+	count atomic.Int64
 }
 
 // New makes an empty net in a temporary directory.
 func New(tb testing.TB, program string) *Net {
 	tb.Helper()
-	n := &Net{tb: tb, Program: program, Dir: tb.TempDir(), count: 1}
+	n := &Net{tb: tb, Program: program, Dir: tb.TempDir(), Private: "127.0.0.0/8,::1/128"}
 	var err error
 	n.caKey, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	Check(tb, err)
@@ -92,25 +95,44 @@ func writePEM(tb testing.TB, file, kind string, der []byte) {
 	Check(tb, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
 }
 
-// Certificate issues a certificate for this machine's loopback names and the given further ones.
+// Certificate issues a certificate for this machine's loopback names and the given further ones, as files.
 func (n *Net) Certificate(dir string, names ...string) (certFile, keyFile string) {
+	n.tb.Helper()
+	cert := n.KeyPair(append([]string{"localhost", "127.0.0.1"}, names...)...)
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	Check(n.tb, err)
+	certFile, keyFile = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	writePEM(n.tb, certFile, "CERTIFICATE", cert.Certificate[0])
+	writePEM(n.tb, keyFile, "PRIVATE KEY", pkcs8)
+	return certFile, keyFile
+}
+
+// KeyPair issues a certificate for these hosts, names or addresses, and no others.
+func (n *Net) KeyPair(hosts ...string) tls.Certificate {
 	n.tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	Check(n.tb, err)
-	n.count++
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(n.count), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		DNSNames: append([]string{"localhost"}, names...), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(n.count.Add(1) + 1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, h := range hosts {
+		if ip := net.ParseIP(h); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, h)
+		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, n.ca, key.Public(), n.caKey)
 	Check(n.tb, err)
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	Check(n.tb, err)
-	certFile, keyFile = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	writePEM(n.tb, certFile, "CERTIFICATE", der)
-	writePEM(n.tb, keyFile, "PRIVATE KEY", pkcs8)
-	return certFile, keyFile
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// Trust gives the settings of a TLS client that trusts the net's authority.
+func (n *Net) Trust() *tls.Config {
+	roots := x509.NewCertPool()
+	roots.AddCert(n.ca)
+	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 }
 
 // Node is one node; Client speaks to it while it runs.
@@ -120,7 +142,7 @@ type Node struct {
 	Name   string
 	Data   string
 	DID    string
-	Port   int
+	Port   int // where it listens on loopback
 	Org    exchange.Organisation
 	Client *client.Client
 
@@ -133,21 +155,30 @@ type Node struct {
 // Add makes a node and starts it. Further arguments go to `ihyid serve`.
 func (n *Net) Add(name string, serve ...string) *Node {
 	n.tb.Helper()
+	return n.AddBehind(name, 0, serve...)
+}
+
+// AddBehind is Add for a node that others reach at another port than its own: that of something that stands before it.
+func (n *Net) AddBehind(name string, public int, serve ...string) *Node {
+	n.tb.Helper()
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
 	Check(n.tb, err)
 	node := &Node{
 		net: n, tb: n.tb, Name: name, Data: filepath.Join(n.Dir, name), Port: ln.Addr().(*net.TCPAddr).Port,
 		Org: exchange.Organisation{Name: "Organisation " + name, RegistrationNumber: "R-" + name, Country: "LB"},
 	}
-	node.DID = fmt.Sprintf("did:web:localhost%%3A%d", node.Port)
-	out, err := exec.Command(n.Program, "init", "--data", node.Data, "--did", "web", "--host", fmt.Sprintf("localhost:%d", node.Port),
+	if public == 0 {
+		public = node.Port
+	}
+	node.DID = fmt.Sprintf("did:web:localhost%%3A%d", public)
+	out, err := exec.Command(n.Program, "init", "--data", node.Data, "--did", "web", "--host", fmt.Sprintf("localhost:%d", public),
 		"--org-name", node.Org.Name, "--org-number", node.Org.RegistrationNumber, "--org-country", node.Org.Country).CombinedOutput()
 	if err != nil {
 		n.tb.Fatalf("init: %v: %s", err, out)
 	}
 	cert, key := n.Certificate(node.Data)
 	node.serve = append([]string{"serve", "--data", node.Data, "--listen", fmt.Sprintf("127.0.0.1:%d", node.Port), "--tls-cert", cert, "--tls-key", key,
-		"--ca-file", n.CAFile, "--allow-private", "127.0.0.0/8,::1/128"}, serve...)
+		"--ca-file", n.CAFile, "--allow-private", n.Private}, serve...)
 	Check(n.tb, ln.Close())
 	node.Start()
 	n.tb.Cleanup(node.Kill)
@@ -165,6 +196,7 @@ func (n *Node) Start() {
 	defer log.Close()
 	cmd := exec.Command(n.net.Program, n.serve...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = childAttributes()
 	Check(n.tb, cmd.Start())
 	exited := make(chan struct{})
 	go func() {
@@ -199,6 +231,13 @@ func (n *Node) Start() {
 func tail(text []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	return strings.Join(lines[max(0, len(lines)-5):], "\n")
+}
+
+// PID is the number of the node's process.
+func (n *Node) PID() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.cmd.Process.Pid
 }
 
 // Kill ends the process as a power cut would (SIGKILL), and waits until it is gone.
@@ -300,6 +339,7 @@ func (n *Net) Run(args ...string) (stdout, stderr string, status int) {
 	defer cancel()
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, n.Program, args...)
+	cmd.SysProcAttr = childAttributes()
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
 	var exit *exec.ExitError
