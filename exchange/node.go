@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"ihyid/contacts"
@@ -33,10 +35,11 @@ type Options struct {
 	Transport Transport // nil: this node can speak to nobody
 	Profiles  map[string]*contacts.Profile
 
-	MaxNoiseEntries uint64        // 0: noise.DefaultMaxEntries
-	MaxNoisePerDay  uint64        // entries of noise bundles that one peer may send in a day (UTC); 0: DefaultNoisePerDay of the largest bundle
-	SessionLife     time.Duration // how long an exchange may rest before it fails; 0: 24 hours
-	PollInterval    time.Duration // how often the initiator asks how far the responder is; 0: 1 second
+	MaxNoiseEntries  uint64        // 0: noise.DefaultMaxEntries
+	MaxNoisePerDay   uint64        // entries of noise bundles that one peer may send in a day (UTC); 0: DefaultNoisePerDay of the largest bundle
+	SessionLife      time.Duration // how long an exchange may rest before it fails; 0: 24 hours
+	RequireConfirmed bool          // exchange only with peers whose fingerprint an administrator has compared (ConfirmPeer)
+	PollInterval     time.Duration // how often the initiator asks how far the responder is; 0: 1 second
 
 	Clock  func() time.Time
 	Rand   io.Reader
@@ -57,11 +60,14 @@ type Node struct {
 	noisePerDay uint64
 	sessionLife time.Duration
 	poll        time.Duration
+	confirmed   bool // only with confirmed peers
 	now         func() time.Time
 	rand        io.Reader
 	log         *slog.Logger
 
-	identity   *identity
+	identity   atomic.Pointer[identity]
+	changing   sync.Mutex // held while the identity is being changed
+	refreshes  refreshes
 	challenges *challenges
 	profiles   map[string]*contacts.Profile
 	locks      sessionLocks
@@ -79,6 +85,7 @@ type tables struct {
 	chunks    *store.Collection[[]byte]
 	matches   *store.Collection[[]Match]
 	receipts  *store.Collection[receiptRecord]
+	changes   *store.Collection[Change]
 }
 
 var errNoIdentity = errors.New("this store holds no node yet")
@@ -89,7 +96,7 @@ func newNode(o Options) (*Node, error) {
 	}
 	n := &Node{
 		store: o.Store, keys: o.Keys, resolver: o.Resolver, register: o.Register, jobs: o.Jobs, transport: o.Transport,
-		maxNoise: o.MaxNoiseEntries, noisePerDay: o.MaxNoisePerDay, sessionLife: o.SessionLife, poll: o.PollInterval,
+		maxNoise: o.MaxNoiseEntries, noisePerDay: o.MaxNoisePerDay, sessionLife: o.SessionLife, poll: o.PollInterval, confirmed: o.RequireConfirmed,
 		now: o.Clock, rand: o.Rand, log: o.Logger,
 		strangers: make(chan struct{}, maxStrangers), profiles: o.Profiles,
 	}
@@ -125,6 +132,7 @@ func newNode(o Options) (*Node, error) {
 		chunks:    store.NewCollection[[]byte](o.Store, "chunks", 1),
 		matches:   store.NewCollection[[]Match](o.Store, "matches", 1),
 		receipts:  store.NewCollection[receiptRecord](o.Store, "receipts", 1),
+		changes:   store.NewCollection[Change](o.Store, "changes", 1),
 	}
 	return n, nil
 }
@@ -162,8 +170,8 @@ func (n *Node) Run(ctx context.Context) error {
 		case err := <-done:
 			return err
 		case <-tick.C:
-			if err := errors.Join(n.expireSessions(ctx), n.register.Tidy(ctx)); err != nil && ctx.Err() == nil {
-				n.log.Error("ending exchanges that rested too long, and removing what ended imports left", "error", err)
+			if err := errors.Join(n.expireSessions(ctx), n.register.Tidy(ctx), n.retireEnded(ctx)); err != nil && ctx.Err() == nil {
+				n.log.Error("ending exchanges that rested too long, removing what ended imports left, retiring keys that were replaced", "error", err)
 			}
 		}
 	}
