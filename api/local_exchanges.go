@@ -75,7 +75,8 @@ type addPeerInput struct {
 }
 
 type reasonInput struct {
-	byDID
+	// Not an embedded byDID: huma passes over embedded structs of unexported types.
+	DID  string `path:"did" doc:"The peer's DID, percent-encoded." maxLength:"2048" example:"did:web:relief.example.org"`
 	Body struct {
 		Reason string `json:"reason,omitempty" maxLength:"500" doc:"Why, for the record."`
 	}

@@ -197,12 +197,12 @@ func (n *Node) replyAgain(ctx context.Context, s *session, m *message, k kind) (
 // the transcript; act then says what the reply is, and changes the session; reply, request and session are kept in one transaction.
 func (n *Node) answerStep(ctx context.Context, m *message, previous, transcript, id string, k kind,
 	act func(s *session) (subject any, attached [][]byte, extra func(tx *store.Tx) error, err error)) (*reply, error) {
-	s, err := n.ofSender(ctx, m, id)
-	if err != nil {
-		return nil, err
+	if _, err := n.ofSender(ctx, m, id); err != nil {
+		return nil, err // before any lock: nobody may hold up an exchange of others
 	}
 	defer n.locks.lock(id)()
-	if s, err = n.ofSender(ctx, m, id); err != nil {
+	s, err := n.ofSender(ctx, m, id)
+	if err != nil {
 		return nil, err
 	}
 	if again, err := n.replyAgain(ctx, s, m, k); err != nil || again != nil {

@@ -46,5 +46,8 @@ func publicKey(method string) (crypto.PublicKey, string, error) {
 	if x == nil {
 		return nil, "", errors.New("not a point")
 	}
-	return &ecdsa.PublicKey{Curve: curve, X: x, Y: y}, did, nil
+	size := (curve.Params().BitSize + 7) / 8
+	point := append([]byte{4}, x.FillBytes(make([]byte, size))...)
+	key, err := ecdsa.ParseUncompressedPublicKey(curve, append(point, y.FillBytes(make([]byte, size))...))
+	return key, did, err
 }

@@ -52,7 +52,12 @@ func Of(signer crypto.Signer) Key {
 		if k.Curve == elliptic.P384() {
 			b = []byte{0x81, 0x24}
 		}
-		b = append(b, elliptic.MarshalCompressed(k.Curve, k.X, k.Y)...)
+		point, err := k.Bytes()
+		if err != nil {
+			panic(err)
+		}
+		half := (len(point) - 1) / 2 // 4 ‖ x ‖ y, to be compressed
+		b = append(append(b, 2+point[2*half]&1), point[1:1+half]...)
 	case ed25519.PublicKey:
 		b = append([]byte{0xed, 0x01}, k...)
 	}
@@ -89,5 +94,7 @@ func Public(_ context.Context, method string) (crypto.PublicKey, error) {
 	if x == nil {
 		return nil, errors.New("not a point")
 	}
-	return &ecdsa.PublicKey{Curve: curve, X: x, Y: y}, nil
+	size := (curve.Params().BitSize + 7) / 8
+	point := append([]byte{4}, x.FillBytes(make([]byte, size))...)
+	return ecdsa.ParseUncompressedPublicKey(curve, append(point, y.FillBytes(make([]byte, size))...))
 }
