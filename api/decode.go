@@ -87,13 +87,10 @@ func readBody(r *http.Request, max int64) ([]byte, error) {
 
 // bodyProblem says why a body could not be read to its end.
 func bodyProblem(err error) *Problem {
-	var large *http.MaxBytesError
 	var p *Problem
 	switch {
 	case errors.As(err, &p):
 		return p
-	case errors.As(err, &large):
-		return newProblem(exchange.CodeTooLarge, fmt.Sprintf("the body may have at most %d bytes", large.Limit))
 	case isTimeout(err):
 		return newProblem(codeTimeout, "the body arrived too slowly; nothing was changed")
 	}

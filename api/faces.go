@@ -61,7 +61,7 @@ type Remote interface {
 
 // Register is the organisation's own contacts; *register.Register has it.
 type Register interface {
-	StartImport(ctx context.Context, body io.Reader, o register.ImportOptions) (jobs.Job, error)
+	StartImport(ctx context.Context, body io.Reader, o ImportOptions) (jobs.Job, error)
 	ImportReport(ctx context.Context, job string, from, limit int) (rows []register.Outcome, next int, err error)
 	List(ctx context.Context, after uint64, limit int) ([]register.Stored, error)
 	Get(ctx context.Context, id uint64) (register.Stored, error)
@@ -70,6 +70,9 @@ type Register interface {
 	Export(ctx context.Context, w io.Writer) error
 	CheckAnonymous(ctx context.Context, uscadis, secrets []string) ([]bool, error)
 }
+
+// ImportOptions steer an import; the zero value finds everything out by itself.
+type ImportOptions = register.ImportOptions
 
 // Jobs is the node's long work; *jobs.Queue has it.
 type Jobs interface {

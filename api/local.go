@@ -108,7 +108,7 @@ func problemOfHuma(status int, message string, errs []error) *Problem {
 var pathPatterns = strings.NewReplacer(
 	"{number}", "{number:[0-9]{1,20}}",
 	"{id}", "{id:"+idPattern+"}",
-	"{did}", "{did:did:[a-z0-9]{1,32}:[^/]{1,1000}}",
+	"{did}", "{did:did:[a-z0-9]+:[^/]+}",
 	"{profile}", "{profile:[a-z0-9-]{1,64}/[0-9]{1,8}}",
 )
 
@@ -119,9 +119,12 @@ type adapter struct {
 }
 
 func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
-	a.router.Path(pathPatterns.Replace(op.Path)).Methods(op.Method).HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	route := a.router.Path(pathPatterns.Replace(op.Path)).Methods(op.Method).HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler(humamux.NewContext(op, r, w))
 	})
+	if err := route.GetError(); err != nil {
+		panic(err) // mux would only never match it
+	}
 }
 
 // routeLocal adds the API of the node's own people.
@@ -189,6 +192,9 @@ func operate[I, O any](h huma.API, op huma.Operation, handler func(context.Conte
 		}
 		req := requestOf(ctx)
 		p := *problemOf(err)
+		if p.Code() == exchange.CodeUnknownPeer {
+			p = *newProblem(exchange.CodeNotFound, p.Detail) // here nobody is a sender: it is a peer that was asked for
+		}
 		p.Instance = requestPrefix + req.id
 		if p.cause != nil {
 			req.cause = p.cause

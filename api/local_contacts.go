@@ -93,7 +93,7 @@ func (s *Server) operateContacts(h huma.API) {
 			return nil, busy()
 		}
 		defer s.imports.give()
-		o := register.ImportOptions{Comma: in.Comma, DateOrder: in.DateOrder}
+		o := ImportOptions{Comma: in.Comma, DateOrder: in.DateOrder}
 		if strings.EqualFold(o.Comma, "tab") {
 			o.Comma = "\t"
 		}

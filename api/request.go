@@ -10,6 +10,9 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -20,6 +23,7 @@ import (
 type request struct {
 	id    string
 	cause error
+	leave func() // gives back the request's place early; more than once does no harm
 }
 
 type requestKey struct{}
@@ -28,7 +32,7 @@ func requestOf(ctx context.Context) *request {
 	if r, ok := ctx.Value(requestKey{}).(*request); ok {
 		return r
 	}
-	return &request{}
+	return &request{leave: func() {}}
 }
 
 // RequestHeader carries the id of a request in every answer.
@@ -62,22 +66,25 @@ func (s *Server) frame(side string, router *mux.Router, at places, grow int64) h
 			if v != nil {
 				panic(http.ErrAbortHandler) // the answer had begun: cut it, so that nobody takes it for whole
 			}
-			// What is left to send and to drain has deadlines too.
-			pw.extend(0)
+			// net/http now reads what is left of the body (up to 256 KiB) and then sends what is left of the
+			// answer: the deadline of the one must pass before that of the other.
 			if r.ProtoMajor == 1 {
 				_ = pw.control.SetReadDeadline(s.now().Add(s.limits.BodyGrace))
 			}
+			_ = pw.control.SetWriteDeadline(s.now().Add(2 * s.limits.BodyGrace))
 		}()
 
 		var match mux.RouteMatch
 		if router.Match(r, &match) && match.Route != nil {
-			route, _ = match.Route.GetPathTemplate()
+			template, _ := match.Route.GetPathTemplate()
+			route = withoutPatterns(template)
 		}
 		if !at.take() {
 			busy().write(pw, req.id)
 			return
 		}
-		defer at.give()
+		req.leave = sync.OnceFunc(at.give)
+		defer req.leave()
 		router.ServeHTTP(pw, r)
 	})
 }
@@ -91,15 +98,15 @@ func (s *Server) log(r *http.Request, side, route string, req *request, w *paced
 		level = slog.LevelError
 	case w.status >= 400:
 		level = slog.LevelWarn
-	case r.Method == http.MethodGet || r.Method == http.MethodHead || route == routeChunk:
+	case r.Method == http.MethodGet || r.Method == http.MethodHead || strings.HasSuffix(route, "/chunks/{index}"):
 		level = slog.LevelDebug
 	}
 	if !s.logger.Enabled(r.Context(), level) {
 		return
 	}
 	method := r.Method
-	if !knownMethod(method) {
-		method = "other"
+	if !slices.Contains(methods, method) {
+		method = "other" // a method can be any word
 	}
 	attrs := []slog.Attr{
 		slog.String("request", req.id), slog.String("side", side), slog.String("method", method),
@@ -112,16 +119,29 @@ func (s *Server) log(r *http.Request, side, route string, req *request, w *paced
 	s.logger.LogAttrs(context.WithoutCancel(r.Context()), level, "request", attrs...)
 }
 
-var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
-
-func knownMethod(m string) bool {
-	for _, k := range methods {
-		if m == k {
-			return true
+// withoutPatterns takes the patterns out of a route: /jobs/{id:[0-9]+} becomes /jobs/{id}.
+func withoutPatterns(template string) string {
+	var b strings.Builder
+	depth, pattern := 0, false
+	for _, c := range template {
+		switch {
+		case c == '{':
+			depth++
+		case c == '}':
+			if depth--; depth == 0 {
+				pattern = false
+			}
+		case c == ':' && depth == 1:
+			pattern = true
+		}
+		if !pattern && (c != '}' || depth == 0) {
+			b.WriteRune(c)
 		}
 	}
-	return false
+	return b.String()
 }
+
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
 
 // panicked keeps of a panic what cannot hold data: the runtime's own words, or the type of the value.
 func panicked(v any) error {

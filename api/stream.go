@@ -65,6 +65,7 @@ func (s *Server) watch(ctx context.Context, id string) (*huma.StreamResponse, er
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		defer s.watchers.give()
 		r, w := humamux.Unwrap(hc)
+		requestOf(r.Context()).leave() // watchers have places of their own
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		changes, err := s.jobs.Watch(ctx, id)

@@ -40,9 +40,7 @@ func (n *Node) spend(tx *store.Tx, name string, entries uint64) error {
 	if err != nil {
 		return err
 	}
-	if day := n.now().UTC().Format(time.DateOnly); r.Day != day {
-		r.Day, r.Peer.NoiseToday = day, 0
-	}
+	n.today(&r)
 	if r.Peer.NoiseToday+entries > n.noisePerDay {
 		return fail(CodeTooMany, "you have sent noise bundles of %d entries today, and this node compares %d a day: every entry could be a guess; go on tomorrow", r.Peer.NoiseToday, n.noisePerDay)
 	}

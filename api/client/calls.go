@@ -39,8 +39,10 @@ func (c *Client) Document(ctx context.Context) ([]byte, error) {
 	return call[json.RawMessage](ctx, c, http.MethodGet, "/did-document", nil, nil)
 }
 
-// ImportContacts uploads a contact list and gives the job that imports it. The list is streamed.
-func (c *Client) ImportContacts(ctx context.Context, list io.Reader, o register.ImportOptions) (api.Job, error) {
+// ImportContacts uploads a contact list and gives the job that imports it. The list is streamed. When
+// ctx ends it returns at once; a Read of list that blocks then (a terminal, a pipe) is left to end by
+// itself.
+func (c *Client) ImportContacts(ctx context.Context, list io.Reader, o api.ImportOptions) (api.Job, error) {
 	q := url.Values{}
 	if o.Comma != "" {
 		q.Set("comma", o.Comma)
@@ -48,9 +50,16 @@ func (c *Client) ImportContacts(ctx context.Context, list io.Reader, o register.
 	if o.DateOrder != "" {
 		q.Set("date_order", o.DateOrder)
 	}
-	// Hidden behind a plain reader, so that net/http cannot close the caller's file, and sends an
-	// empty list as what it is.
-	resp, err := c.send(ctx, http.MethodPost, "/contacts/import", q, "text/csv", io.NopCloser(list))
+	// net/http waits for a Read of the body that is under way even when the context has ended. A pipe
+	// between lets go at once.
+	body, feed := io.Pipe()
+	defer body.Close()
+	defer context.AfterFunc(ctx, func() { body.CloseWithError(context.Cause(ctx)) })()
+	go func() {
+		_, err := io.Copy(feed, list)
+		feed.CloseWithError(err)
+	}()
+	resp, err := c.send(ctx, http.MethodPost, "/contacts/import", q, "text/csv", body)
 	if err != nil {
 		return api.Job{}, err
 	}

@@ -58,7 +58,7 @@ is 1 when a row was rejected.`,
 			return a.with(func(c *client.Client) error {
 				return a.importContacts(cmd.Context(), c, args[0], importOptions{
 					report: report, strict: strict, noWait: noWait,
-					reading: register.ImportOptions{Comma: comma, DateOrder: dates},
+					reading: api.ImportOptions{Comma: comma, DateOrder: dates},
 				})
 			})
 		},
@@ -75,7 +75,7 @@ is 1 when a row was rejected.`,
 type importOptions struct {
 	report         string
 	strict, noWait bool
-	reading        register.ImportOptions
+	reading        api.ImportOptions
 }
 
 func (a *app) importContacts(ctx context.Context, c *client.Client, name string, o importOptions) error {
@@ -227,15 +227,24 @@ func (a *app) showImport(name string, r register.ImportResult, shown []register.
 	out := bufio.NewWriter(a.out)
 	fmt.Fprintf(out, "Imported %s: %s\n", clean(name), plural(r.Rows, "row", "rows"))
 	for _, line := range []struct {
-		n    uint64
-		what string
+		n         uint64
+		one, many string
 	}{
-		{r.Created, "created"}, {r.Duplicates, "duplicates of contacts that are here already"},
-		{r.PossibleDuplicates, "created, and possibly duplicates: ihyid contacts duplicates shows them"}, {r.Rejected, "REJECTED"},
+		{r.Created, "created", "created"},
+		{r.Duplicates, "duplicate of a contact that is here already", "duplicates of contacts that are here already"},
+		{r.PossibleDuplicates, "of the created ones is possibly a duplicate: ihyid contacts duplicates", "of the created ones are possibly duplicates: ihyid contacts duplicates"},
+		{r.Rejected, "REJECTED", "REJECTED"},
 	} {
-		if line.n > 0 || line.what == "created" {
-			fmt.Fprintf(out, "%10d %s\n", line.n, line.what)
+		what := line.many
+		if line.n == 1 {
+			what = line.one
 		}
+		if line.n > 0 || what == "created" {
+			fmt.Fprintf(out, "%10d %s\n", line.n, what)
+		}
+	}
+	if len(r.IgnoredColumns) > 0 {
+		fmt.Fprintf(out, "Columns that were ignored: %s\n", clean(strings.Join(r.IgnoredColumns, ", ")))
 	}
 	for _, row := range shown {
 		fmt.Fprintf(out, "line %d: %s\n", row.Line, clean(describe(row)))

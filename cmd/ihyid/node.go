@@ -56,7 +56,7 @@ put beside them: whoever has the directory has the keys.`,
 			if a.json {
 				return a.printJSON(made)
 			}
-			if err := a.facts("made", made.Data, "did", made.DID, "organisation", o.Organisation.Name, "document", made.DocumentURL); err != nil {
+			if err := a.facts("made", made.Data, "did", made.DID, "organisation", o.Organisation.Name, "document", made.DocumentURL, "note", made.Note); err != nil {
 				return err
 			}
 			if o.Method == "web" {
@@ -327,6 +327,7 @@ type madeNode struct {
 	DID          string                `json:"did"`
 	DocumentURL  string                `json:"document_url,omitempty"`
 	Organisation exchange.Organisation `json:"organisation"`
+	Note         string                `json:"note,omitempty"`
 }
 
 var errNodeExists = errors.New("there is something in it already; a node is never made over another one")

@@ -123,11 +123,14 @@ func (a *app) showPeer(p exchange.Peer) error {
 		"reason", p.Reason, "not yet told", undelivered, "created", when(p.Created), "updated", when(p.Updated)); err != nil {
 		return err
 	}
+	if p.Fingerprint != "" && (p.State == exchange.PeerInvited || p.State == exchange.PeerRequested) {
+		a.say("Compare the fingerprint with theirs by telephone.")
+	}
 	switch p.State {
 	case exchange.PeerInvited:
-		a.say("Their administrator has to approve. Compare the fingerprint with theirs by telephone.")
+		a.say("Their administrator has to approve; see how it stands with: ihyid peers show %s", p.DID)
 	case exchange.PeerRequested:
-		a.say("They wait for your decision. Compare the fingerprint with theirs by telephone, then: ihyid peers approve %s", p.DID)
+		a.say("They wait for your decision: ihyid peers approve %s, or refuse", p.DID)
 	case exchange.PeerApproved:
 		a.say(`Exchanges may run: ihyid exchange run --peer %s --purpose "..."`, p.DID)
 	case exchange.PeerSuspended:

@@ -108,6 +108,9 @@ func createNode(ctx context.Context, o initOptions) (made madeNode, err error) {
 		if made.DocumentURL, err = (did.Web{AllowLoopback: true}).URL(node.DID()); err != nil {
 			return made, err
 		}
+		if _, err := did.WebURL(node.DID()); err != nil {
+			made.Note = "only nodes on this machine can reach a node of that name"
+		}
 	}
 	return made, nil
 }
