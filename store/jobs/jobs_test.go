@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -414,38 +415,38 @@ func TestSaveAfterTheEnd(t *testing.T) {
 	}
 }
 
-func TestWorkersBoundAndOrder(t *testing.T) {
-	var mu sync.Mutex
-	var order []string
-	now, most := 0, 0
-	gate := make(chan struct{})
-	b := start(t, newPath(t), Options{Workers: 3}, map[string]Handler{"x": func(_ context.Context, t *Task) error {
-		mu.Lock()
-		now++
-		most = max(most, now)
-		order = append(order, t.Job().ID)
-		mu.Unlock()
+func TestWorkersAreBounded(t *testing.T) {
+	const workers, jobs = 3, 12
+	var now, most, ran atomic.Int32
+	begun, gate := make(chan struct{}), make(chan struct{})
+	b := start(t, newPath(t), Options{Workers: workers}, map[string]Handler{"x": func(context.Context, *Task) error {
+		n := now.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		ran.Add(1)
+		begun <- struct{}{}
 		<-gate
-		mu.Lock()
-		now--
-		mu.Unlock()
+		now.Add(-1)
 		return nil
 	}})
 	var ids []string
-	for range 12 {
+	for range jobs {
 		ids = append(ids, b.enqueue("x", nil).ID)
 	}
-	for range ids {
+	for range workers {
+		<-begun
+	}
+	for n := range jobs {
 		gate <- struct{}{}
+		if n < jobs-workers {
+			<-begun
+		}
 	}
 	for _, id := range ids {
 		b.await(id, Done)
 	}
-	if most != 3 {
-		t.Errorf("%d at once", most)
-	}
-	if len(order) != len(ids) {
-		t.Errorf("run %v", order)
+	if most.Load() != workers || ran.Load() != jobs {
+		t.Errorf("%d at once, %d run", most.Load(), ran.Load())
 	}
 }
 
