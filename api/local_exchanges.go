@@ -67,9 +67,9 @@ type addPeerInput struct {
 	Body struct {
 		DID    string `json:"did" minLength:"7" maxLength:"2048" doc:"The peer's DID." example:"did:web:relief.example.org"`
 		Expect struct {
-			Name               string `json:"name,omitempty" maxLength:"300"`
-			RegistrationNumber string `json:"registration_number,omitempty" maxLength:"300"`
-			Country            string `json:"country,omitempty" maxLength:"2" doc:"ISO 3166-1 alpha-2, upper case."`
+			Name               string `json:"name,omitempty" maxLength:"300" doc:"Left out: any."`
+			RegistrationNumber string `json:"registration_number,omitempty" maxLength:"300" doc:"Left out: any."`
+			Country            string `json:"country,omitempty" maxLength:"2" doc:"ISO 3166-1 alpha-2, upper case. Left out: any."`
 		} `json:"expect,omitempty" doc:"What the peer's organisation credential must say."`
 	}
 }
