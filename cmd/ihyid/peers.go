@@ -62,9 +62,8 @@ func (a *app) peersAdd() *cobra.Command {
 fetches the organisation's credential and holds it against what you expect: a
 difference ends the registration and names the field. The other side's
 administrator then approves or refuses.`,
-		Example: `  ihyid peers add did:web:shelter.example.net
-  ihyid peers add did:web:shelter.example.net --expect-name "Shelter" --expect-number 0815 --expect-country LB`,
-		Args: cobra.ExactArgs(1),
+		Example: `  ihyid peers add did:web:shelter.example.net --expect-name "Shelter" --expect-number 0815 --expect-country LB`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(c *client.Client) error {
 				p, err := c.AddPeer(cmd.Context(), args[0], expect)
