@@ -74,11 +74,11 @@ type addPeerInput struct {
 	}
 }
 
+// reasonInput names its DID itself: huma does not look into what is embedded without being exported.
 type reasonInput struct {
-	// Not an embedded byDID: huma passes over embedded structs of unexported types.
 	DID  string `path:"did" doc:"The peer's DID, percent-encoded." maxLength:"2048" example:"did:web:relief.example.org"`
 	Body struct {
-		Reason string `json:"reason,omitempty" maxLength:"500" doc:"Why, for the record."`
+		Reason string `json:"reason,omitempty" maxLength:"200" doc:"Why, for the record."`
 	}
 }
 

@@ -119,12 +119,9 @@ func (a *app) showPeer(p exchange.Peer) error {
 	}
 	if err := a.facts("peer", p.DID, "state", p.State, "organisation", p.Organisation.Name,
 		"registration number", p.Organisation.RegistrationNumber, "country", p.Organisation.Country,
-		"endpoint", p.Endpoint, "DID document", p.Document, "fingerprint", p.Fingerprint, "registration", p.Registration,
+		"endpoint", p.Endpoint, "DID document", p.Document, "trust", string(p.Trust), "registration", p.Registration,
 		"reason", p.Reason, "not yet told", undelivered, "created", when(p.Created), "updated", when(p.Updated)); err != nil {
 		return err
-	}
-	if p.Fingerprint != "" && (p.State == exchange.PeerInvited || p.State == exchange.PeerRequested) {
-		a.say("Compare the fingerprint with theirs by telephone.")
 	}
 	switch p.State {
 	case exchange.PeerInvited:
