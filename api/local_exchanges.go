@@ -67,9 +67,9 @@ type addPeerInput struct {
 	Body struct {
 		DID    string `json:"did" minLength:"7" maxLength:"2048" doc:"The peer's DID." example:"did:web:relief.example.org"`
 		Expect struct {
-			Name               string `json:"name,omitempty" maxLength:"200" doc:"Left out: any."`
-			RegistrationNumber string `json:"registration_number,omitempty" maxLength:"200" doc:"Left out: any."`
-			Country            string `json:"country,omitempty" maxLength:"2" doc:"ISO 3166-1 alpha-2. Left out: any."`
+			Name               string `json:"name,omitempty" maxLength:"300" doc:"Left out: any."`
+			RegistrationNumber string `json:"registration_number,omitempty" maxLength:"300" doc:"Left out: any."`
+			Country            string `json:"country,omitempty" maxLength:"2" doc:"ISO 3166-1 alpha-2, upper case. Left out: any."`
 		} `json:"expect,omitempty" doc:"What the peer's organisation credential must say."`
 	}
 }
@@ -78,7 +78,7 @@ type addPeerInput struct {
 type reasonInput struct {
 	DID  string `path:"did" doc:"The peer's DID, percent-encoded." maxLength:"2048" example:"did:web:relief.example.org"`
 	Body struct {
-		Reason string `json:"reason,omitempty" maxLength:"200" doc:"Why, for the record."`
+		Reason string `json:"reason,omitempty" maxLength:"200" doc:"Why, for the record; on one line."`
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -41,40 +40,91 @@ func (n *Node) putDocument(tx *store.Tx, d *did.Document) error {
 
 // document gives the kept document with that digest (hex).
 func (n *Node) document(tx *store.Tx, digest string) (documentRecord, error) {
-	key, err := hex.DecodeString(digest)
-	if err != nil || len(key) != 32 {
-		return documentRecord{}, fmt.Errorf("%q is not a document digest", digest)
+	key, err := n.documentKey(digest)
+	if err != nil {
+		return documentRecord{}, err
 	}
 	return n.kept.documents.Get(tx, key)
+}
+
+func (n *Node) documentKey(digest string) ([]byte, error) {
+	key, err := hex.DecodeString(digest)
+	if err != nil || len(key) != 32 {
+		return nil, errors.New("that is not the digest of a document")
+	}
+	return key, nil
 }
 
 // documentKeys answers a verifier's question for a key from resolved DID documents, and remembers which it used.
 type documentKeys struct {
 	resolver did.Resolver
+	refresh  func(ctx context.Context, name string) (*did.Document, error) // resolves anew, past caches; nil, nil: it cannot
 
-	mu   sync.Mutex
-	docs map[string]*did.Document // by DID
-	err  error
+	mu        sync.Mutex
+	docs      map[string]*did.Document // by DID
+	refreshed map[string]bool
+	err       error
 }
 
-// Key implements credentials.KeyResolver. In one verification a DID has one document, even if it changes meanwhile.
+// Key implements credentials.KeyResolver. In one verification a DID has one document, even if it changes meanwhile, unless that
+// document lacks the key: then its owner may have rotated its keys since it was cached, and it is resolved once more.
 func (k *documentKeys) Key(ctx context.Context, method, purpose string) (credentials.KeyStatus, error) {
-	subject, _, _ := strings.Cut(method, "#")
+	subject := ownerOf(method)
 	d := k.document(subject)
 	if d == nil {
 		res, err := k.resolver.Resolve(ctx, subject)
-		k.mu.Lock()
-		defer k.mu.Unlock()
 		if err != nil {
-			k.err = err
-			return credentials.KeyStatus{}, err
+			return credentials.KeyStatus{}, k.failed(err)
 		}
-		if d = res.Document; k.docs == nil {
-			k.docs = map[string]*did.Document{}
-		}
-		k.docs[subject] = d
+		d = res.Document
+		k.keep(subject, d)
 	}
-	return keyStatus(d, method, purpose)
+	status, err := keyStatus(d, method, purpose)
+	if (err != nil || !status.Authorized) && k.again(ctx, subject) {
+		return keyStatus(k.document(subject), method, purpose)
+	}
+	return status, err
+}
+
+// again resolves a DID anew, at most once in a verification; it reports whether the document is another one now.
+func (k *documentKeys) again(ctx context.Context, subject string) bool {
+	k.mu.Lock()
+	done := k.refreshed[subject]
+	if k.refreshed == nil {
+		k.refreshed = map[string]bool{}
+	}
+	k.refreshed[subject] = true
+	k.mu.Unlock()
+	if done || k.refresh == nil {
+		return false
+	}
+	d, err := k.refresh(ctx, subject)
+	if err != nil {
+		_ = k.failed(err)
+		return false
+	}
+	old := k.document(subject)
+	if d == nil || old != nil && old.Digest() == d.Digest() {
+		return false
+	}
+	k.keep(subject, d)
+	return true
+}
+
+func (k *documentKeys) keep(subject string, d *did.Document) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.docs == nil {
+		k.docs = map[string]*did.Document{}
+	}
+	k.docs[subject] = d
+}
+
+func (k *documentKeys) failed(err error) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.err = err
+	return err
 }
 
 func (k *documentKeys) document(subject string) *did.Document {

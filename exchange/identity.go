@@ -27,9 +27,18 @@ type identity struct {
 
 // identityKey ties a key of the key store to a verification method of the DID document.
 type identityKey struct {
-	Key     string `json:"key"`     // id in the key store
-	Method  string `json:"method"`  // DID URL
-	Purpose string `json:"purpose"` // "assertionMethod", "authentication", or "" for both (did:key)
+	Key     string    `json:"key"`     // id in the key store
+	Method  string    `json:"method"`  // DID URL
+	Purpose string    `json:"purpose"` // "assertionMethod", "authentication", or "" for both (did:key)
+	Curve   kms.Curve `json:"curve,omitempty"`
+	Created time.Time `json:"created,omitzero"`
+	Expires time.Time `json:"expires,omitzero"` // replaced: good until then
+	Revoked time.Time `json:"revoked,omitzero"` // retired: not good since then
+}
+
+// ended reports whether a key signs no more.
+func (k *identityKey) ended(now time.Time) bool {
+	return !k.Revoked.IsZero() || (!k.Expires.IsZero() && !now.Before(k.Expires))
 }
 
 var identityRecordKey = []byte("node")
@@ -79,14 +88,10 @@ func Create(ctx context.Context, o Options, want NewIdentity) (*Node, error) {
 		return nil, err
 	}
 	id.Document = doc.Bytes()
-	n.identity = id
-	subject := map[string]string{
-		"id": id.DID, "legalName": id.Organisation.Name,
-		"registrationNumber": id.Organisation.RegistrationNumber, "country": id.Organisation.Country,
+	if err := n.signOrganisation(ctx, id); err != nil {
+		return nil, err
 	}
-	if id.Credential, err = n.issue(ctx, typeOrganisation, subject, organisationLife); err != nil {
-		return nil, fmt.Errorf("signing the organisation credential: %w", err)
-	}
+	n.identity.Store(id)
 	err = n.store.Update(ctx, func(tx *store.Tx) error {
 		if err := n.kept.identity.Put(tx, identityRecordKey, *id); err != nil {
 			return err
@@ -97,6 +102,22 @@ func Create(ctx context.Context, o Options, want NewIdentity) (*Node, error) {
 		return nil, fmt.Errorf("keeping the node's identity: %w", err)
 	}
 	return n, nil
+}
+
+// signOrganisation makes the organisation credential of an identity, signed with its own newest key.
+func (n *Node) signOrganisation(ctx context.Context, id *identity) error {
+	subject := map[string]string{
+		"id": id.DID, "legalName": id.Organisation.Name,
+		"registrationNumber": id.Organisation.RegistrationNumber, "country": id.Organisation.Country,
+	}
+	key, err := n.newestKey(ctx, id, did.AssertionMethod)
+	if err == nil {
+		id.Credential, err = n.issueWith(ctx, key, typeOrganisation, subject, organisationLife)
+	}
+	if err != nil {
+		return fmt.Errorf("signing the organisation credential: %w", err)
+	}
+	return nil
 }
 
 func (n *Node) createWeb(ctx context.Context, id *identity, want NewIdentity) (*did.Document, error) {
@@ -117,7 +138,7 @@ func (n *Node) createWeb(ctx context.Context, id *identity, want NewIdentity) (*
 			return nil, fmt.Errorf("making the %s key: %w", purpose, err)
 		}
 		fragment := fmt.Sprintf("key-%d", i+1)
-		id.Keys = append(id.Keys, identityKey{Key: info.ID, Method: name + "#" + fragment, Purpose: string(purpose)})
+		id.Keys = append(id.Keys, identityKey{Key: info.ID, Method: name + "#" + fragment, Purpose: string(purpose), Curve: info.Curve, Created: info.Created})
 		spec.Keys = append(spec.Keys, did.SpecKey{Fragment: fragment, Public: info.Public, Relationships: []string{string(purpose)}})
 	}
 	docURL, err := web.URL(name)
@@ -140,7 +161,7 @@ func (n *Node) createKey(ctx context.Context, id *identity, want NewIdentity) (*
 	if id.DID, err = did.KeyDID(info.Public); err != nil {
 		return nil, err
 	}
-	id.Keys = []identityKey{{Key: info.ID, Method: id.DID + "#" + strings.TrimPrefix(id.DID, "did:key:")}}
+	id.Keys = []identityKey{{Key: info.ID, Method: id.DID + "#" + strings.TrimPrefix(id.DID, "did:key:"), Curve: info.Curve, Created: info.Created}}
 	return did.KeyDocument(id.DID)
 }
 
@@ -153,19 +174,22 @@ func (n *Node) loadIdentity(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("reading the node's identity: %w", err)
 		}
-		n.identity = &id
+		n.identity.Store(&id)
 		return nil
 	})
 }
 
+// self is the node's identity as it is now. It is never changed: a rotation puts another in its place.
+func (n *Node) self() *identity { return n.identity.Load() }
+
 // DID is the node's own name.
-func (n *Node) DID() string { return n.identity.DID }
+func (n *Node) DID() string { return n.self().DID }
 
 // Organisation is whose node it is.
-func (n *Node) Organisation() Organisation { return n.identity.Organisation }
+func (n *Node) Organisation() Organisation { return n.self().Organisation }
 
 // DocumentJSON is the node's DID document.
-func (n *Node) DocumentJSON() []byte { return n.identity.Document }
+func (n *Node) DocumentJSON() []byte { return n.self().Document }
 
 // DocumentPath is the path under which a did:web document must be served; "" for other methods.
 func (n *Node) DocumentPath() string {
@@ -182,18 +206,39 @@ func (n *Node) DocumentPath() string {
 
 // signingKey gives the signer that the node uses for a relationship now.
 func (n *Node) signingKey(ctx context.Context, purpose string) (credentials.Key, error) {
-	for i := len(n.identity.Keys) - 1; i >= 0; i-- {
-		k := n.identity.Keys[i]
-		if k.Purpose != purpose && k.Purpose != "" {
-			continue
+	return n.newestKey(ctx, n.self(), purpose)
+}
+
+func (n *Node) newestKey(ctx context.Context, id *identity, purpose string) (credentials.Key, error) {
+	for i := len(id.Keys) - 1; i >= 0; i-- {
+		if k := &id.Keys[i]; (k.Purpose == purpose || k.Purpose == "") && !k.ended(n.now()) {
+			return n.signer(ctx, k)
 		}
-		signer, err := n.keys.Signer(ctx, k.Key)
-		if err != nil {
-			return credentials.Key{}, fmt.Errorf("taking the %s key from the key store: %w", purpose, err)
-		}
-		return credentials.Key{VerificationMethod: k.Method, Signer: signer}, nil
 	}
 	return credentials.Key{}, fmt.Errorf("the node has no %s key", purpose)
+}
+
+// keyOf gives the signer of a verification method of this node, which may have been replaced meanwhile but not retired: what was begun
+// under a key is ended under it.
+func (n *Node) keyOf(ctx context.Context, method string) (credentials.Key, error) {
+	id := n.self()
+	for i := range id.Keys {
+		if k := &id.Keys[i]; k.Method == method {
+			if k.ended(n.now()) {
+				return credentials.Key{}, fail(CodeExchangeState, "the key under which this exchange was begun has been retired since; begin a new exchange")
+			}
+			return n.signer(ctx, k)
+		}
+	}
+	return credentials.Key{}, fail(CodeExchangeState, "the key under which this exchange was begun is not this node's any more; begin a new exchange")
+}
+
+func (n *Node) signer(ctx context.Context, k *identityKey) (credentials.Key, error) {
+	signer, err := n.keys.Signer(ctx, k.Key)
+	if err != nil {
+		return credentials.Key{}, fmt.Errorf("taking the key %s from the key store: %w", k.Method, err)
+	}
+	return credentials.Key{VerificationMethod: k.Method, Signer: signer}, nil
 }
 
 // check refuses an organisation that says nothing or too much.

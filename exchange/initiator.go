@@ -45,6 +45,9 @@ func (n *Node) StartExchange(ctx context.Context, r Request) (Exchange, error) {
 	if peer.Peer.State != PeerApproved {
 		return Exchange{}, fail(CodePeerState, "%s is %s; an exchange needs a peer that both sides have approved", r.Peer, peer.Peer.State)
 	}
+	if err := n.checkConfirmed(&peer.Peer); err != nil {
+		return Exchange{}, err
+	}
 	id, err := n.randomHex(16)
 	if err != nil {
 		return Exchange{}, err
@@ -180,6 +183,9 @@ func (n *Node) initiatorStep(ctx context.Context, t *jobs.Task, id string) (Stat
 	if peer.Peer.State != PeerApproved {
 		return "", fail(CodePeerState, "the peer is %s now", peer.Peer.State)
 	}
+	if err := n.checkConfirmed(&peer.Peer); err != nil {
+		return "", err
+	}
 	if s.State == StatePreparing {
 		return n.prepareBundle(ctx, t, s)
 	}
@@ -224,15 +230,6 @@ func (n *Node) prepareBundle(ctx context.Context, t *jobs.Task, s *session) (Sta
 	if err != nil {
 		return "", err
 	}
-	key, err := n.signingKey(ctx, "assertionMethod")
-	if err != nil {
-		return "", err
-	}
-	mine, err := n.ownDigests()
-	if err != nil {
-		return "", err
-	}
-	s.InitiatorDocument, s.InitiatorKey = mine.document, key.VerificationMethod
 	s.Sets[setBundle], s.OwnRoot, s.OwnCount = commitment, commitment.Root.String(), commitment.Count
 	s.State = StateOpening
 	err = n.store.Update(ctx, func(tx *store.Tx) error {
@@ -342,7 +339,11 @@ func (n *Node) ownLetter(ctx context.Context, s *session, k kind, subject any, a
 	if err != nil || out != nil {
 		return out, err
 	}
-	credential, err := n.issue(ctx, string(k), subject, messageLife)
+	by := ""
+	if k == kindOpening {
+		by = s.InitiatorKey
+	}
+	credential, err := n.issueBy(ctx, by, string(k), subject, messageLife)
 	if err != nil {
 		return nil, err
 	}
@@ -373,6 +374,17 @@ func rawBytes(in []json.RawMessage) [][]byte {
 }
 
 func (n *Node) sendOpening(ctx context.Context, s *session, to peerAddress) error {
+	// Once it is signed, the opening stays as it is: until then it names the key and the document of now.
+	if l, err := n.keptLetter(ctx, s, kindOpening); err != nil {
+		return err
+	} else if l == nil {
+		if s.InitiatorKey, s.InitiatorDocument, err = n.ownKey(ctx); err != nil {
+			return err
+		}
+		if err := n.saveQuietly(ctx, s); err != nil {
+			return err
+		}
+	}
 	subject := openingSubject{
 		V: "1", Exchange: s.ID, Initiator: n.DID(), Responder: s.Peer, InitiatorDocument: s.InitiatorDocument, InitiatorKey: s.InitiatorKey,
 		Agreement: s.Agreement, Profile: s.ProfileID, Purpose: s.Purpose, Protocol: s.Protocol, Epoch: s.Epoch, Commitment: *s.Sets[setBundle],
@@ -471,7 +483,7 @@ func (n *Node) fetchAcceptance(ctx context.Context, s *session, to peerAddress) 
 		if a.InitiatorDocument != s.InitiatorDocument {
 			return fail(CodeMismatch, "the other node sees another DID document of this node than this node itself publishes")
 		}
-		if documentDigest(m.Document) != a.ResponderDocument || m.Signer != a.ResponderKey {
+		if m.Signer != a.ResponderKey || (documentDigest(m.Document) != a.ResponderDocument && !n.sawDocument(ctx, s.Peer, a.ResponderDocument)) {
 			return fail(CodeMismatch, "the other node names another DID document or key than the one that verifies its acceptance")
 		}
 		s.ResponderDocument, s.ResponderKey, s.Epoch, s.PK = a.ResponderDocument, a.ResponderKey, a.Epoch, a.PK

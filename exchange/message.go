@@ -71,6 +71,26 @@ type message struct {
 
 // issue makes and signs a credential of this node about subject, a struct that marshals to an object of strings.
 func (n *Node) issue(ctx context.Context, typ string, subject any, life time.Duration) ([]byte, error) {
+	key, err := n.signingKey(ctx, did.AssertionMethod)
+	if err != nil {
+		return nil, err
+	}
+	return n.issueWith(ctx, key, typ, subject, life)
+}
+
+// issueBy signs with the key of one verification method of this node, "" for the newest.
+func (n *Node) issueBy(ctx context.Context, method, typ string, subject any, life time.Duration) ([]byte, error) {
+	if method == "" {
+		return n.issue(ctx, typ, subject, life)
+	}
+	key, err := n.keyOf(ctx, method)
+	if err != nil {
+		return nil, err
+	}
+	return n.issueWith(ctx, key, typ, subject, life)
+}
+
+func (n *Node) issueWith(ctx context.Context, key credentials.Key, typ string, subject any, life time.Duration) ([]byte, error) {
 	now := n.now().UTC().Truncate(time.Second)
 	id, err := n.randomURN()
 	if err != nil {
@@ -80,17 +100,13 @@ func (n *Node) issue(ctx context.Context, typ string, subject any, life time.Dur
 		"@context":          []any{credentials.ContextV2, contextOf[typ]},
 		"id":                id,
 		"type":              []string{"VerifiableCredential", typ},
-		"issuer":            n.DID(),
+		"issuer":            ownerOf(key.VerificationMethod),
 		"validFrom":         now.Format(time.RFC3339),
 		"validUntil":        now.Add(life).Format(time.RFC3339),
 		"credentialSubject": subject,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("writing a credential: %w", err)
-	}
-	key, err := n.signingKey(ctx, "assertionMethod")
-	if err != nil {
-		return nil, err
 	}
 	suite := messageSuite
 	if typ == typeReceipt || typ == typeOrganisation {
@@ -193,12 +209,40 @@ func readEnvelope(presentation []byte) (*envelope, error) {
 	return e, nil
 }
 
+// document is the digest that a message states of its sender's DID document, "" if it states none.
+func (e *envelope) document() string {
+	member, ok := map[kind]string{
+		kindRegistration: "document", kindDecision: "document", kindOpening: "initiatorDocument", kindAcceptanceReply: "responderDocument",
+	}[e.Kind]
+	if !ok {
+		return ""
+	}
+	in, err := object(e.Subject)
+	if err != nil {
+		return ""
+	}
+	return text(in, member)
+}
+
 // verify checks a presentation whole: its proof, holder, domain and challenge, and every credential in it, each of which
 // the holder itself must have issued.
 func (n *Node) verify(ctx context.Context, presentation []byte, e *envelope, from, challenge string) (*message, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyLimit)
 	defer cancel()
-	keys := &documentKeys{resolver: n.resolver}
+	keys := &documentKeys{resolver: n.resolver, refresh: n.refresh}
+	m, err := n.verifyWith(ctx, keys, presentation, e, from, challenge)
+	if err != nil {
+		return nil, err
+	}
+	digest := documentDigest(m.Document)
+	if stated := e.document(); (stated != "" && stated != digest || n.isPast(ctx, from, digest)) && keys.again(ctx, from) {
+		// The sender's document is a newer one than the one at hand: its keys may have changed.
+		return n.verifyWith(ctx, keys, presentation, e, from, challenge)
+	}
+	return m, nil
+}
+
+func (n *Node) verifyWith(ctx context.Context, keys *documentKeys, presentation []byte, e *envelope, from, challenge string) (*message, error) {
 	v := &credentials.Verifier{Keys: keys, Clock: n.now}
 	result := v.Presentation(ctx, presentation, credentials.PresentationOptions{Challenge: challenge, Domain: []string{n.DID()}, Holder: from})
 	if err := result.Err(); err != nil {
@@ -290,6 +334,9 @@ func (n *Node) converse(ctx context.Context, to peerAddress, k kind, exchangeID 
 	}
 	m, err := n.verify(ctx, reply.Presentation, e, to.DID, bound)
 	if err != nil {
+		return nil, "", err
+	}
+	if err := n.hold(ctx, to.DID, m.Document); err != nil {
 		return nil, "", err
 	}
 	if m.Kind != want {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"ihyid/contacts"
@@ -42,6 +44,7 @@ type Options struct {
 	MaxNoisePerDay       uint64        // entries of noise bundles that one peer may send in a day (UTC); 0: DefaultNoisePerDay of the largest bundle
 	SessionLife          time.Duration // how long an exchange may rest before it fails; 0: 24 hours
 	PollInterval         time.Duration // how often the initiator asks how far the responder is; 0: 1 second
+	RequireConfirmed     bool          // exchange only with peers whose fingerprint an administrator has compared (ConfirmPeer)
 
 	Clock  func() time.Time
 	Rand   io.Reader
@@ -67,8 +70,11 @@ type Node struct {
 	now                         func() time.Time
 	rand                        io.Reader
 	log                         *slog.Logger
+	confirmed                   bool // only with confirmed peers
 
-	identity   *identity
+	identity   atomic.Pointer[identity]
+	changing   sync.Mutex // held while the identity is being changed
+	refreshes  refreshes
 	challenges *challenges
 	profiles   map[string]*contacts.Profile
 	locks      sessionLocks
@@ -87,6 +93,7 @@ type tables struct {
 	matches   *store.Collection[[]Match]
 	epochs    *store.Collection[epoch]
 	receipts  *store.Collection[receiptRecord]
+	changes   *store.Collection[Change]
 }
 
 var errNoIdentity = errors.New("this store holds no node yet")
@@ -97,7 +104,7 @@ func newNode(o Options) (*Node, error) {
 	}
 	n := &Node{
 		store: o.Store, keys: o.Keys, resolver: o.Resolver, register: o.Register, jobs: o.Jobs, transport: o.Transport,
-		maxNoise: o.MaxNoiseEntries, noisePerDay: o.MaxNoisePerDay, sessionLife: o.SessionLife, poll: o.PollInterval,
+		maxNoise: o.MaxNoiseEntries, noisePerDay: o.MaxNoisePerDay, sessionLife: o.SessionLife, poll: o.PollInterval, confirmed: o.RequireConfirmed,
 		now: o.Clock, rand: o.Rand, log: o.Logger,
 		strangers: make(chan struct{}, maxStrangers), profiles: o.Profiles,
 	}
@@ -141,6 +148,7 @@ func newNode(o Options) (*Node, error) {
 		epochs:    store.NewCollection[epoch](o.Store, "epochs", 1),
 		matches:   store.NewCollection[[]Match](o.Store, "matches", 1),
 		receipts:  store.NewCollection[receiptRecord](o.Store, "receipts", 1),
+		changes:   store.NewCollection[Change](o.Store, "changes", 1),
 	}
 	return n, nil
 }
@@ -178,8 +186,8 @@ func (n *Node) Run(ctx context.Context) error {
 		case err := <-done:
 			return err
 		case <-tick.C:
-			if err := errors.Join(n.expireSessions(ctx), n.register.Tidy(ctx)); err != nil && ctx.Err() == nil {
-				n.log.Error("ending exchanges that rested too long, and removing what ended imports left", "error", err)
+			if err := errors.Join(n.expireSessions(ctx), n.register.Tidy(ctx), n.retireEnded(ctx)); err != nil && ctx.Err() == nil {
+				n.log.Error("ending exchanges that rested too long, removing what ended imports left, retiring keys that were replaced", "error", err)
 			}
 		}
 	}

@@ -170,6 +170,8 @@ func (tn *testNode) serve(ctx context.Context, r TransportRequest, path string) 
 		}
 	case r.Method == "POST" && path == "messages":
 		out, err = tn.Message(ctx, r.Body)
+	case r.Method == "GET" && strings.HasPrefix(path, "changes?since="):
+		out, err = tn.Changes(ctx, strings.TrimPrefix(path, "changes?since="))
 	case r.Method == "GET" && len(parts) == 2:
 		out, err = tn.Progress(ctx, r.Token, parts[1])
 	case len(parts) == 5:

@@ -31,6 +31,7 @@ type peerRecord struct {
 	Request    json.RawMessage `json:"request,omitempty"`  // the registration request, ours or theirs
 	Decision   json.RawMessage `json:"decision,omitempty"` // the decision on it, theirs or ours
 	Before     PeerState       `json:"before,omitempty"`   // of a suspended peer: the state to go back to
+	Past       []string        `json:"past,omitempty"`     // digests of the documents that were held before Peer.Document, the last maxPast
 	Day        string          `json:"day,omitempty"`      // the day that Peer.NoiseToday counts
 }
 
@@ -115,7 +116,7 @@ func (n *Node) AddPeer(ctx context.Context, name string, expect Organisation) (P
 	case old.Peer.State == PeerApproved || old.Peer.State == PeerSuspended:
 		return Peer{}, fail(CodeConflict, "%s is registered already (%s)", name, old.Peer.State)
 	}
-	to, doc, err := n.locate(ctx, name)
+	to, _, err := n.locate(ctx, name)
 	if err != nil {
 		return Peer{}, err
 	}
@@ -156,8 +157,8 @@ func (n *Node) AddPeer(ctx context.Context, name string, expect Organisation) (P
 	}
 	record := peerRecord{
 		Peer: Peer{
-			DID: name, State: PeerInvited, Organisation: theirs.organisation(), Endpoint: to.Endpoint, Document: documentDigest(doc),
-			Created: n.now().UTC(), Updated: n.now().UTC(),
+			DID: name, State: PeerInvited, Organisation: theirs.organisation(), Endpoint: to.Endpoint, Document: documentDigest(m.Document),
+			Trust: TrustFirstUse, Created: n.now().UTC(), Updated: n.now().UTC(),
 		},
 		Credential: credential, Request: request,
 	}
@@ -166,11 +167,12 @@ func (n *Node) AddPeer(ctx context.Context, name string, expect Organisation) (P
 		if now != nil && now.Peer.State != PeerInvited && now.Peer.State != PeerRefused {
 			return nil, fail(CodeConflict, "%s asked to be registered here meanwhile; look at it and approve it", name)
 		}
+		record.inheritTrust(now)
 		return &record, nil
 	}); err != nil {
 		return Peer{}, err
 	}
-	if _, _, err := n.converse(ctx, to, kindRegistration, "", kindRegistrationReply, request, n.identity.Credential); err != nil {
+	if _, _, err := n.converse(ctx, to, kindRegistration, "", kindRegistrationReply, request, n.self().Credential); err != nil {
 		if drop := n.dropInvitation(context.WithoutCancel(ctx), name, request); drop != nil {
 			err = errors.Join(err, drop)
 		}
@@ -217,11 +219,24 @@ func (n *Node) locate(ctx context.Context, name string) (peerAddress, *did.Docum
 		}
 		return peerAddress{}, nil, &Error{Code: CodeResolution, Detail: "the DID " + name + " could not be resolved", Err: err}
 	}
-	endpoint, err := endpointOf(res.Document)
+	doc := res.Document
+	if err := n.hold(ctx, name, doc); err != nil {
+		// What is cached may be older than what this node holds already.
+		if !errors.Is(err, errStale) {
+			return peerAddress{}, nil, err
+		}
+		if doc, err = n.refresh(ctx, name); err == nil {
+			err = n.hold(ctx, name, doc)
+		}
+		if err != nil {
+			return peerAddress{}, nil, err
+		}
+	}
+	endpoint, err := endpointOf(doc)
 	if err != nil {
 		return peerAddress{}, nil, err
 	}
-	return peerAddress{DID: name, Endpoint: endpoint}, res.Document, nil
+	return peerAddress{DID: name, Endpoint: endpoint}, doc, nil
 }
 
 // endpointOf finds in a DID document where the node listens.
@@ -240,10 +255,10 @@ func endpointOf(d *did.Document) (string, error) {
 type ownDigests struct{ organisation, document string }
 
 func (n *Node) ownDigests() (d ownDigests, err error) {
-	if d.organisation, err = digestJSON(n.identity.Credential); err != nil {
+	if d.organisation, err = digestJSON(n.self().Credential); err != nil {
 		return d, err
 	}
-	d.document, err = digestJSON(n.identity.Document)
+	d.document, err = digestJSON(n.self().Document)
 	return d, err
 }
 
@@ -429,7 +444,7 @@ func (n *Node) deliverDecision(ctx context.Context, t *jobs.Task) error {
 	}
 	to, _, err := n.locate(ctx, p.Peer)
 	if err == nil {
-		_, _, err = n.converse(ctx, to, kindDecision, "", kindDecisionReply, r.Decision, n.identity.Credential)
+		_, _, err = n.converse(ctx, to, kindDecision, "", kindDecisionReply, r.Decision, n.self().Credential)
 	}
 	if err != nil {
 		if rested := n.now().Sub(r.Peer.Updated); temporary(err) && rested < deliveryLife {
@@ -523,6 +538,9 @@ func (n *Node) SuspendPeer(ctx context.Context, name, reason string) (Peer, erro
 // ResumePeer ends a suspension.
 func (n *Node) ResumePeer(ctx context.Context, name string) (Peer, error) {
 	var resumed *peerRecord
+	if err := n.mayResume(ctx, name); err != nil {
+		return Peer{}, err
+	}
 	err := n.putPeer(ctx, name, nil, func(now *peerRecord) (*peerRecord, error) {
 		switch {
 		case now == nil:
@@ -531,6 +549,7 @@ func (n *Node) ResumePeer(ctx context.Context, name string) (Peer, error) {
 			return nil, fail(CodePeerState, "%s is not suspended", name)
 		}
 		now.Peer.State, now.Before, now.Peer.Reason = now.Before, "", ""
+		now.Peer.Changed = ""
 		resumed = now
 		return now, nil
 	})

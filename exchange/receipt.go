@@ -86,7 +86,7 @@ func (n *Node) onReceiptRequest(ctx context.Context, m *message, _ *peerRecord) 
 			return nil, nil, nil, notYet(s)
 		}
 		st := n.statement(s, timeText(s.Created), timeText(n.now()))
-		receipt, err := n.issue(ctx, typeReceipt, st, receiptLife)
+		receipt, err := n.issueBy(ctx, s.ResponderKey, typeReceipt, st, receiptLife)
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -110,7 +110,7 @@ func (n *Node) completeReceipt(ctx context.Context, s *session, to peerAddress) 
 	if l, err := n.keptLetter(ctx, s, kindCompletion); err != nil {
 		return err
 	} else if l == nil {
-		if mine, err = n.issue(ctx, typeReceipt, st, receiptLife); err != nil {
+		if mine, err = n.issueBy(ctx, s.InitiatorKey, typeReceipt, st, receiptLife); err != nil {
 			return err
 		}
 	} else {

@@ -92,6 +92,14 @@ func (n *Node) Message(ctx context.Context, presentation []byte) (Reply, error) 
 	if peer != nil && peer.Peer.State == PeerSuspended {
 		return Reply{}, fail(CodePeerSuspended, "this node has suspended you; ask its administrator why")
 	}
+	if peer != nil {
+		if err := n.hold(ctx, e.Holder, m.Document); err != nil {
+			return Reply{}, err
+		}
+		if peer, err = n.peer(ctx, e.Holder); err != nil {
+			return Reply{}, err
+		}
+	}
 	if !h.open {
 		switch {
 		case peer == nil:
@@ -123,7 +131,7 @@ func (n *Node) onIntroduction(ctx context.Context, m *message, _ *peerRecord) (*
 	if err != nil {
 		return nil, err
 	}
-	return &reply{credentials: [][]byte{mine, n.identity.Credential}}, nil
+	return &reply{credentials: [][]byte{mine, n.self().Credential}}, nil
 }
 
 func (n *Node) onRegistration(ctx context.Context, m *message, peer *peerRecord) (*reply, error) {
@@ -136,7 +144,7 @@ func (n *Node) onRegistration(ctx context.Context, m *message, peer *peerRecord)
 	if err != nil {
 		return nil, err
 	}
-	if err := n.checkParty(m, s.ID, s.Peer, s.Organisation, s.Document, credential, org); err != nil {
+	if err := n.checkParty(ctx, m, s.ID, s.Peer, s.Organisation, s.Document, credential, org); err != nil {
 		return nil, err
 	}
 	endpoint, err := endpointOf(m.Document)
@@ -173,13 +181,15 @@ func (n *Node) onRegistration(ctx context.Context, m *message, peer *peerRecord)
 			// What the administrator is looking at must not change under his eyes.
 			return nil, fail(CodeConflict, "a request of yours in the name of another organisation is waiting here; have it refused first")
 		}
-		return &peerRecord{
+		next := &peerRecord{
 			Peer: Peer{
 				DID: m.From, State: PeerRequested, Organisation: org.organisation(), Endpoint: endpoint, Document: documentDigest(m.Document),
-				Created: n.now().UTC(),
+				Trust: TrustFirstUse, Created: n.now().UTC(),
 			},
 			Credential: credential, Request: m.Credential,
-		}, nil
+		}
+		next.inheritTrust(now)
+		return next, nil
 	})
 	if err != nil {
 		return nil, err
@@ -215,7 +225,7 @@ func (n *Node) onDecision(ctx context.Context, m *message, peer *peerRecord) (*r
 	if err != nil {
 		return nil, err
 	}
-	if err := n.checkParty(m, s.ID, s.Peer, s.Organisation, s.Document, credential, org); err != nil {
+	if err := n.checkParty(ctx, m, s.ID, s.Peer, s.Organisation, s.Document, credential, org); err != nil {
 		return nil, err
 	}
 	if s.Approved != "true" && s.Approved != "false" {
@@ -263,7 +273,7 @@ func (n *Node) onDecision(ctx context.Context, m *message, peer *peerRecord) (*r
 }
 
 // checkParty holds what a registration message says of its sender and its receiver against who they are.
-func (n *Node) checkParty(m *message, sender, receiver, organisation, document string, credential []byte, org organisationSubject) error {
+func (n *Node) checkParty(ctx context.Context, m *message, sender, receiver, organisation, document string, credential []byte, org organisationSubject) error {
 	if sender != m.From || receiver != n.DID() {
 		return fail(CodeInvalid, "the message is not about its sender and this node")
 	}
@@ -280,10 +290,10 @@ func (n *Node) checkParty(m *message, sender, receiver, organisation, document s
 	if digest != organisation {
 		return fail(CodeMismatch, "the organisation credential is not the one that the message names")
 	}
-	if documentDigest(m.Document) != document {
-		return fail(CodeMismatch, "the sender's DID document, as resolved here, is not the one that its message names")
+	if documentDigest(m.Document) == document || n.sawDocument(ctx, m.From, document) {
+		return nil // in a message that was long on its way, the document may be one that its sender had before
 	}
-	return nil
+	return fail(CodeMismatch, "the sender's DID document, as resolved here, is not the one that its message names")
 }
 
 func (n *Node) received(ctx context.Context, k kind, m *message, state string) (*reply, error) {

@@ -127,10 +127,10 @@ func (n *Node) checkOpening(ctx context.Context, m *message, o *openingSubject, 
 		return "", fail(CodeInvalid, "an opening names no epoch: the responder's acceptance does")
 	case o.Agreement != peer.Peer.Registration:
 		return "", fail(CodeMismatch, "the bundle names another registration than the one that this node has with you")
-	case documentDigest(m.Document) != o.InitiatorDocument || m.Signer != o.InitiatorKey:
+	case m.Signer != o.InitiatorKey, documentDigest(m.Document) != o.InitiatorDocument && !n.sawDocument(ctx, m.From, o.InitiatorDocument):
 		return "", fail(CodeMismatch, "the bundle names another DID document or key than the one that verifies it")
 	}
-	if err := checkPurpose(o.Purpose); err != nil {
+	if err := errors.Join(n.checkConfirmed(&peer.Peer), checkPurpose(o.Purpose)); err != nil {
 		return "", err
 	}
 	profile, _, err := n.profileByID(o.Profile)
@@ -220,7 +220,11 @@ func (n *Node) answerStep(ctx context.Context, m *message, previous, transcript,
 	if err != nil {
 		return nil, err
 	}
-	credential, err := n.issue(ctx, string(k), subject, messageLife)
+	by := ""
+	if k == kindAcceptanceReply {
+		by = s.ResponderKey
+	}
+	credential, err := n.issueBy(ctx, by, string(k), subject, messageLife)
 	if err != nil {
 		return nil, err
 	}
@@ -280,7 +284,11 @@ func (n *Node) onAcceptance(ctx context.Context, m *message, _ *peerRecord) (*re
 		if s.State != StateAccepted {
 			return nil, nil, nil, notYet(s)
 		}
+		// Named now, at the moment of signing: they may have changed since the exchange was opened.
 		var err error
+		if s.ResponderKey, s.ResponderDocument, err = n.ownKey(ctx); err != nil {
+			return nil, nil, nil, err
+		}
 		if s.Transcript, err = n.transcript(s); err != nil {
 			return nil, nil, nil, err
 		}
@@ -572,16 +580,7 @@ func (n *Node) commitOwn(ctx context.Context, t *jobs.Task, s *session) error {
 	if err != nil {
 		return err
 	}
-	key, err := n.signingKey(ctx, "assertionMethod")
-	if err != nil {
-		return err
-	}
-	mine, err := n.ownDigests()
-	if err != nil {
-		return err
-	}
 	return n.advance(ctx, s, StateOpening, func(tx *store.Tx, s *session) error {
-		s.ResponderDocument, s.ResponderKey = mine.document, key.VerificationMethod
 		s.Sets[setTags], s.OwnRoot, s.OwnCount = set.commitment, set.commitment.Root.String(), set.commitment.Count
 		s.Epoch, s.PK, s.State = set.epoch, set.pk, StateAccepted
 		for name, data := range set.keep {

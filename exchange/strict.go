@@ -112,3 +112,9 @@ func signedWith(credential []byte, method string) bool {
 func ofDID(method, name string) bool {
 	return strings.HasPrefix(method, name+"#") && len(method) < 1024 && oneLine(method, 1024) == method
 }
+
+// ownerOf is the DID of a verification method.
+func ownerOf(method string) string {
+	name, _, _ := strings.Cut(method, "#")
+	return name
+}

@@ -30,8 +30,10 @@ type Peer struct {
 	State            PeerState    `json:"state"`
 	Organisation     Organisation `json:"organisation"`
 	Endpoint         string       `json:"endpoint"`                    // of the IhyidNode service
-	Document         string       `json:"document"`                    // digest of the DID document last seen, hex
-	Fingerprint      string       `json:"fingerprint,omitempty"`       // of the pair of documents, to compare by telephone
+	Document         string       `json:"document"`                    // digest of the DID document that it is held to, hex
+	Trust            Trust        `json:"trust"`                       // what that document stands on
+	Confirmed        time.Time    `json:"confirmed,omitzero"`          // when our administrator compared the fingerprint
+	Changed          string       `json:"changed,omitempty"`           // digest of a new document that no key of the held one vouches for, hex
 	Registration     string       `json:"registration,omitempty"`      // digest of the signed decision, hex: the agreement that receipts name
 	Reason           string       `json:"reason,omitempty"`            // why refused or suspended
 	Undelivered      bool         `json:"undelivered,omitempty"`       // our decision has not reached them yet; it is sent again by itself
@@ -40,6 +42,15 @@ type Peer struct {
 	Created          time.Time    `json:"created"`
 	Updated          time.Time    `json:"updated"`
 }
+
+// Trust is what the keys that a peer is held to stand on.
+type Trust string
+
+// What a peer's keys stand on.
+const (
+	TrustFirstUse  Trust = "first-use" // they were there when it was registered; nobody has compared the fingerprint
+	TrustConfirmed Trust = "confirmed" // an administrator has compared the fingerprint: they are pinned
+)
 
 // Role is the side of an exchange that this node is on.
 type Role string

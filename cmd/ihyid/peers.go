@@ -62,9 +62,8 @@ func (a *app) peersAdd() *cobra.Command {
 fetches the organisation's credential and holds it against what you expect: a
 difference ends the registration and names the field. The other side's
 administrator then approves or refuses.`,
-		Example: `  ihyid peers add did:web:shelter.example.net
-  ihyid peers add did:web:shelter.example.net --expect-name "Shelter" --expect-number 0815 --expect-country LB`,
-		Args: cobra.ExactArgs(1),
+		Example: `  ihyid peers add did:web:shelter.example.net --expect-name "Shelter" --expect-number 0815 --expect-country LB`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(c *client.Client) error {
 				p, err := c.AddPeer(cmd.Context(), args[0], expect)
@@ -119,12 +118,9 @@ func (a *app) showPeer(p exchange.Peer) error {
 	}
 	if err := a.facts("peer", p.DID, "state", p.State, "organisation", p.Organisation.Name,
 		"registration number", p.Organisation.RegistrationNumber, "country", p.Organisation.Country,
-		"endpoint", p.Endpoint, "DID document", p.Document, "fingerprint", p.Fingerprint, "registration", p.Registration,
+		"endpoint", p.Endpoint, "DID document", p.Document, "trust", string(p.Trust), "registration", p.Registration,
 		"reason", p.Reason, "not yet told", undelivered, "created", when(p.Created), "updated", when(p.Updated)); err != nil {
 		return err
-	}
-	if p.Fingerprint != "" && (p.State == exchange.PeerInvited || p.State == exchange.PeerRequested) {
-		a.say("Compare the fingerprint with theirs by telephone.")
 	}
 	switch p.State {
 	case exchange.PeerInvited:

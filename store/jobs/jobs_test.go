@@ -339,6 +339,12 @@ func TestWatchProgress(t *testing.T) {
 			for n := range uint64(1000) {
 				time.Sleep(10 * time.Millisecond)
 				t.Progress(n+1, 1000)
+				if n%100 == 50 {
+					// What is committed must not take what is shown back to the last checkpoint.
+					if err := t.q.s.Update(context.Background(), func(tx *store.Tx) error { return t.Result(tx, n) }); err != nil {
+						return err
+					}
+				}
 			}
 			return nil
 		}})
@@ -357,7 +363,7 @@ func TestWatchProgress(t *testing.T) {
 		if last.State != Done || last.Done != 1000 || last.Unit != "rows" || last.Message != "reading" {
 			t.Errorf("%+v", last)
 		}
-		if seen < 50 || seen > 110 {
+		if seen < 50 || seen > 130 {
 			t.Errorf("%d states in 10 s", seen)
 		}
 		// Somebody who watches an ended job gets its last state, and the end.
@@ -549,6 +555,58 @@ func TestDeaths(t *testing.T) {
 	b.await(j.ID, Cancelled)
 	if ran != 1 {
 		t.Error("a cancelled job was run")
+	}
+}
+
+func TestSaveForgivesDeaths(t *testing.T) {
+	b := start(t, newPath(t), Options{}, map[string]Handler{"x": func(_ context.Context, task *Task) error {
+		q := task.q
+		deaths := func() (n int) {
+			err := q.s.View(context.Background(), func(tx *store.Tx) error {
+				r, err := q.col.Get(tx, store.ID(task.n))
+				n = r.Deaths
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			return n
+		}
+		err := q.s.Update(context.Background(), func(tx *store.Tx) error {
+			r, err := q.col.Get(tx, store.ID(task.n))
+			r.Deaths = 3
+			return errors.Join(err, q.col.Put(tx, store.ID(task.n), r))
+		})
+		if err != nil || deaths() != 3 {
+			t.Error(err, deaths())
+		}
+		if err := q.s.Update(context.Background(), func(tx *store.Tx) error { return task.Save(tx, 1, 1, 2) }); err != nil {
+			t.Error(err)
+		}
+		if deaths() != 0 {
+			t.Errorf("%d deaths after a checkpoint", deaths())
+		}
+		return nil
+	}})
+	b.await(b.enqueue("x", nil).ID, Done)
+}
+
+// TestLateNewsIsDropped shows a watcher two states in the wrong order, as two commits close together can.
+func TestLateNewsIsDropped(t *testing.T) {
+	b := start(t, newPath(t), Options{}, nil)
+	j := b.enqueue("x", nil)
+	ch, err := b.Watch(t.Context(), j.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-ch
+	news := func(revision, done uint64) {
+		b.changed(1, record{Job: Job{ID: j.ID, State: Running, Done: done}, Revision: revision})
+	}
+	news(7, 70)
+	news(6, 60)
+	if got := <-ch; got.Done != 70 {
+		t.Errorf("%+v", got)
 	}
 }
 
