@@ -155,3 +155,6 @@ func (k *documentKeys) failure() error {
 	defer k.mu.Unlock()
 	return k.err
 }
+
+// NewKeys answers a verifier's questions for keys from DID documents that r resolves. In its life a DID has one document: make one for each verification.
+func NewKeys(r did.Resolver) credentials.KeyResolver { return &documentKeys{resolver: r} }
