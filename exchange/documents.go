@@ -156,7 +156,6 @@ func (k *documentKeys) failure() error {
 	return k.err
 }
 
-<<<<<<< HEAD
 // History gives the versions of its own document and of its peers' that the node keeps.
 func (n *Node) History() did.History { return history{n} }
 
@@ -200,7 +199,6 @@ func (h history) find(ctx context.Context, name string, fits func(digest string,
 	}
 	return &did.Version{Document: d, DocumentMetadata: did.DocumentMetadata{VersionID: did.VersionID(d), Updated: best.Seen}}, nil
 }
-=======
+
 // NewKeys answers a verifier's questions for keys from DID documents that r resolves. In its life a DID has one document: make one for each verification.
 func NewKeys(r did.Resolver) credentials.KeyResolver { return &documentKeys{resolver: r} }
->>>>>>> w/vcapi
