@@ -101,7 +101,7 @@ the other commands speak to the running node.`,
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "show no progress")
 	root.AddCommand(
 		a.initCommand(), a.serveCommand(), a.statusCommand(), a.contactsCommand(), a.peersCommand(), a.exchangeCommand(),
-		a.receiptsCommand(), a.jobsCommand(), a.profilesCommand(), a.checkAnonymousCommand(), a.didCommand(), a.demoCommand(), a.versionCommand(),
+		a.receiptsCommand(), a.matchCommand(), a.jobsCommand(), a.profilesCommand(), a.checkAnonymousCommand(), a.didCommand(), a.demoCommand(), a.versionCommand(),
 	)
 	a.prepare(root)
 	return root
