@@ -95,7 +95,7 @@ func (a *app) profilesCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(list, show)
+	cmd.AddCommand(list, show, a.profilesCheck())
 	return cmd
 }
 
