@@ -3,7 +3,10 @@ package quality
 import (
 	"context"
 	"encoding/csv"
+	"math/rand/v2"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -169,4 +172,72 @@ func readNames(t testing.TB, files ...string) []nameRow {
 		}
 	}
 	return rows
+}
+
+// evaluateDuplicates looks for the duplicates of one list.
+func evaluateDuplicates(t testing.TB, profile string, all []contacts.Contact, truth [][2]int) contacts.Evaluation {
+	t.Helper()
+	p, err := contacts.BuiltinProfile(profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := contacts.EncodeAll(context.Background(), p, all, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pairs, err := contacts.Duplicates(context.Background(), p, d, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return contacts.Evaluate(pairs, truth)
+}
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 2)) }
+
+// Names in Latin and Cyrillic script, simulated the way of the Levant: the most frequent names of the measuring pairs as first names.
+func TestCyrillicSimulated(t *testing.T) {
+	text, err := os.ReadFile(sharedData(t, "pairs", "wikidata_russian.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	byName := map[string]*Name{}
+	count := map[string]int{}
+	for line := range strings.Lines(string(text)) {
+		f := strings.Split(strings.TrimSpace(line), "\t")
+		cyrillic := strings.ReplaceAll(f[1], " ", "")
+		if byName[cyrillic] == nil {
+			byName[cyrillic] = &Name{Arabic: cyrillic}
+		}
+		byName[cyrillic].Latin = append(byName[cyrillic].Latin, f[0])
+		n, _ := strconv.Atoi(f[2])
+		count[cyrillic] += n
+	}
+	var all []string
+	for name := range byName {
+		if len(name) >= 4 {
+			all = append(all, name)
+		}
+	}
+	slices.SortFunc(all, func(x, y string) int {
+		if count[x] != count[y] {
+			return count[y] - count[x]
+		}
+		return strings.Compare(x, y)
+	})
+	var names Names
+	for i, name := range all {
+		switch {
+		case i < 400 && i%2 == 0:
+			names.Male = append(names.Male, *byName[name])
+		case i < 400:
+			names.Female = append(names.Female, *byName[name])
+		case i < 5000:
+			names.Family = append(names.Family, *byName[name])
+		}
+	}
+	s := Simulate(names, 20_000, 4)
+	e := evaluate(t, "cyrillic/1", lists{s.A, s.B, s.Truth})
+	log(t, "simulated, Russian", "cyrillic/1", len(s.A), e)
+	atLeast(t, "match recall", e.Match.Recall, .8)
+	atLeast(t, "match precision", e.Match.Precision, .99)
 }
