@@ -30,10 +30,10 @@ const (
 )
 
 // localProfile is the profile under which a node looks for duplicates among its own contacts.
-const localProfile = "soundex/1"
+const localProfile = "levant/1"
 
 // defaultProfile is the profile of an exchange that names none.
-const defaultProfile = "soundex/1"
+const defaultProfile = "levant/1"
 
 // maxDeaths is how often in a row the node may die over one step of a job before the job is given up. Power cuts come in rows; a
 // job that itself kills the node must not do so for ever.

@@ -98,7 +98,7 @@ func TestDecoys(t *testing.T) {
 	// One coarse key, so that there is something to count.
 	p, err := contacts.ParseProfile([]byte(`{"format":"ihyid-matching-profile/1","name":"coarse/1","keys":[{"name":"names","strength":"strong","parts":[` +
 		`{"field":"first_name","normalise":"none/1","encode":"soundex/1"},{"field":"last_name","normalise":"none/1","encode":"soundex/1"},` +
-		`{"field":"mother_first_name","normalise":"none/1","encode":"soundex/1"}]}],"tiers":{"match_weak":"2","possible_weak":"1"}}`))
+		`{"field":"mother_first_name","normalise":"none/1","encode":"soundex/1"}]}],"tiers":{"hint":"1","weak":"2","strong":"4","possible":"2","match":"4"}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
