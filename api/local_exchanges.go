@@ -67,15 +67,15 @@ type addPeerInput struct {
 	Body struct {
 		DID    string `json:"did" minLength:"7" maxLength:"2048" doc:"The peer's DID." example:"did:web:relief.example.org"`
 		Expect struct {
-			Name               string `json:"name" minLength:"1" maxLength:"300"`
-			RegistrationNumber string `json:"registration_number" minLength:"1" maxLength:"300"`
-			Country            string `json:"country" minLength:"2" maxLength:"2" doc:"ISO 3166-1 alpha-2."`
-		} `json:"expect" doc:"What the peer's organisation credential must say."`
+			Name               string `json:"name,omitempty" maxLength:"300" doc:"Left out: any."`
+			RegistrationNumber string `json:"registration_number,omitempty" maxLength:"300" doc:"Left out: any."`
+			Country            string `json:"country,omitempty" maxLength:"2" doc:"ISO 3166-1 alpha-2, upper case. Left out: any."`
+		} `json:"expect,omitempty" doc:"What the peer's organisation credential must say."`
 	}
 }
 
+// reasonInput names its DID itself: huma does not look into what is embedded without being exported.
 type reasonInput struct {
-	// Not an embedded byDID: huma passes over embedded structs of unexported types.
 	DID  string `path:"did" doc:"The peer's DID, percent-encoded." maxLength:"2048" example:"did:web:relief.example.org"`
 	Body struct {
 		Reason string `json:"reason,omitempty" maxLength:"200" doc:"Why, for the record."`

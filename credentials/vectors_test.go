@@ -60,25 +60,3 @@ func TestForeignVectors(t *testing.T) {
 	o = PresentationOptions{Domain: []string{"https://elsewhere.example"}}
 	expect(t, v.Presentation(t.Context(), vp, o), CheckDomain)
 }
-
-func BenchmarkForeignCredential(b *testing.B) {
-	v := &Verifier{Keys: &keys{}, Suites: exampleSuites(b)}
-	vc := shared(b, "vc-p256.json")
-	b.ReportAllocs()
-	for b.Loop() {
-		if r := v.Credential(b.Context(), vc, CredentialOptions{}); !r.Passed() {
-			b.Fatal(r.Err())
-		}
-	}
-}
-
-func BenchmarkForeignPresentation(b *testing.B) {
-	v := &Verifier{Keys: &keys{}, Suites: exampleSuites(b)}
-	vp := shared(b, "vp-p256.json")
-	b.ReportAllocs()
-	for b.Loop() {
-		if r := v.Presentation(b.Context(), vp, PresentationOptions{}); !r.Passed() {
-			b.Fatal(r.Err())
-		}
-	}
-}

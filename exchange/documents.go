@@ -199,3 +199,6 @@ func (h history) find(ctx context.Context, name string, fits func(digest string,
 	}
 	return &did.Version{Document: d, DocumentMetadata: did.DocumentMetadata{VersionID: did.VersionID(d), Updated: best.Seen}}, nil
 }
+
+// NewKeys answers a verifier's questions for keys from DID documents that r resolves. In its life a DID has one document: make one for each verification.
+func NewKeys(r did.Resolver) credentials.KeyResolver { return &documentKeys{resolver: r} }

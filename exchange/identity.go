@@ -243,16 +243,29 @@ func (n *Node) signer(ctx context.Context, k *identityKey) (credentials.Key, err
 
 // check refuses an organisation that says nothing or too much.
 func (o Organisation) check() error {
-	for _, f := range []struct{ name, value string }{{"name", o.Name}, {"registration number", o.RegistrationNumber}, {"country", o.Country}} {
+	for _, f := range o.fields() {
 		if strings.TrimSpace(f.value) == "" {
 			return fail(CodeInvalid, "the organisation's %s is missing", f.name)
 		}
+	}
+	return o.checkGiven()
+}
+
+// checkGiven checks the fields that are not empty.
+func (o Organisation) checkGiven() error {
+	for _, f := range o.fields() {
 		if len(f.value) > 300 || oneLine(f.value, 300) != f.value {
 			return fail(CodeInvalid, "the organisation's %s is longer than 300 bytes or holds control characters", f.name)
 		}
 	}
-	if len(o.Country) != 2 || o.Country[0] < 'A' || o.Country[0] > 'Z' || o.Country[1] < 'A' || o.Country[1] > 'Z' {
+	if c := o.Country; c != "" && (len(c) != 2 || c[0] < 'A' || c[0] > 'Z' || c[1] < 'A' || c[1] > 'Z') {
 		return fail(CodeInvalid, "the country is two capital letters (ISO 3166-1), such as LB")
 	}
 	return nil
+}
+
+type organisationField struct{ name, value string }
+
+func (o Organisation) fields() []organisationField {
+	return []organisationField{{"name", o.Name}, {"registration number", o.RegistrationNumber}, {"country", o.Country}}
 }

@@ -13,6 +13,7 @@ import (
 	"ihyid/exchange/answer"
 	"ihyid/exchange/merkle"
 	"ihyid/exchange/noise"
+	"ihyid/exchange/voprf"
 	"ihyid/store"
 	"ihyid/store/jobs"
 )
@@ -20,7 +21,6 @@ import (
 const (
 	jobInitiate     = "exchange.initiate"
 	maxPurposeRunes = 200
-	ProtocolNoise   = "noise"
 
 	pollAtOnce = 2 * time.Second  // how long a job asks for the other side's progress before it gives its place to another
 	maxPoll    = 15 * time.Second // how long it then rests at most
@@ -32,8 +32,8 @@ func (n *Node) StartExchange(ctx context.Context, r Request) (Exchange, error) {
 	if !ok {
 		return Exchange{}, fail(CodeUnknownProfile, "there is no matching profile named %q here; `ihyid profiles list` shows which there are", oneLine(r.Profile, 80))
 	}
-	if r.Protocol != ProtocolNoise {
-		return Exchange{}, fail(CodeUnsupported, "this node does not speak the protocol %q; it speaks %q", oneLine(r.Protocol, 40), ProtocolNoise)
+	if _, ok := protocols[r.Protocol]; !ok {
+		return Exchange{}, fail(CodeUnsupported, "this node does not speak the protocol %q; it speaks %s and %s", oneLine(r.Protocol, 40), ProtocolVOPRF, ProtocolNoise)
 	}
 	if err := checkPurpose(r.Purpose); err != nil {
 		return Exchange{}, err
@@ -193,20 +193,14 @@ func (n *Node) initiatorStep(ctx context.Context, t *jobs.Task, id string) (Stat
 	if err != nil {
 		return "", err
 	}
-	switch s.State {
-	case StateOpening:
+	switch step, ok := protocols[s.Protocol].steps[s.State]; {
+	case ok:
+		err = step(n, ctx, t, s, to)
+	case s.State == StateOpening:
 		err = n.sendOpening(ctx, s, to)
-	case StateAccepted:
+	case s.State == StateAccepted:
 		err = n.fetchAcceptance(ctx, s, to)
-	case StateUploading:
-		err = n.sendChunks(ctx, t, s, to, setBundle, StateMatching)
-	case StateMatching:
-		err = n.fetchClaims(ctx, t, s, to)
-	case StateClaiming:
-		err = n.takeClaims(ctx, s, to)
-	case StateAnswering:
-		err = n.sendAnswers(ctx, t, s, to)
-	case StateReceipt:
+	case s.State == StateReceipt:
 		err = n.completeReceipt(ctx, s, to)
 	default:
 		err = fmt.Errorf("an initiator's exchange cannot be in the state %q", s.State)
@@ -214,7 +208,7 @@ func (n *Node) initiatorStep(ctx context.Context, t *jobs.Task, id string) (Stat
 	return s.State, err
 }
 
-// prepareBundle takes the own digests as they are now and commits to a noise bundle of them.
+// prepareBundle takes the own digests as they are now and commits to a bundle of them.
 func (n *Node) prepareBundle(ctx context.Context, t *jobs.Task, s *session) (State, error) {
 	p, err := n.sessionProfile(s)
 	if err != nil {
@@ -224,14 +218,15 @@ func (n *Node) prepareBundle(ctx context.Context, t *jobs.Task, s *session) (Sta
 	if err != nil {
 		return "", err
 	}
-	if count := merkle.PaddedCount(uint64(len(own.digests))); count > n.maxNoise {
-		return "", fail(CodeTooLarge, "a noise bundle of %d entries is over the limit of %d: whoever receives it could guess names and dates at leisure; use a protocol without that risk, or have the operator raise the limit on both sides", count, n.maxNoise)
+	count := merkle.PaddedCount(uint64(len(own.digests)))
+	if most := n.maxEntries(s.Protocol); count > most {
+		why := "have the operator raise the limit on both sides"
+		if s.Protocol == ProtocolNoise {
+			why = "use voprf, or " + why + ": whoever receives a noise bundle could guess names and dates at leisure"
+		}
+		return "", fail(CodeTooLarge, "a bundle of %d entries is over the limit of %d for the protocol %s; %s", count, most, s.Protocol, why)
 	}
-	bundle, err := noise.Build(own.digests, s.seed32())
-	if err != nil {
-		return "", err
-	}
-	commitment, err := merkle.Commit(bundle.Entries, noise.EntrySize)
+	commitment, err := protocols[s.Protocol].prepare(n, ctx, t, s, own)
 	if err != nil {
 		return "", err
 	}
@@ -244,6 +239,15 @@ func (n *Node) prepareBundle(ctx context.Context, t *jobs.Task, s *session) (Sta
 		return n.putSession(tx, s)
 	})
 	return s.State, err
+}
+
+// prepareNoise makes the entries of the protocol noise.
+func (n *Node) prepareNoise(_ context.Context, _ *jobs.Task, s *session, own *ownSet) (*merkle.Commitment, error) {
+	bundle, err := noise.Build(own.digests, s.seed32())
+	if err != nil {
+		return nil, err
+	}
+	return merkle.Commit(bundle.Entries, noise.EntrySize)
 }
 
 // Subjects of the messages of an exchange.
@@ -268,14 +272,15 @@ type (
 		Transcript string `json:"transcript,omitempty"`
 	}
 	acceptanceSubject struct {
-		Exchange          string `json:"exchange"`
-		Previous          string `json:"previous"`
-		InitiatorDocument string `json:"initiatorDocument"`
-		ResponderDocument string `json:"responderDocument"`
-		ResponderKey      string `json:"responderKey"`
-		ResponderRoot     string `json:"responderRoot"`
-		ResponderCount    string `json:"responderCount"`
-		Transcript        string `json:"transcript"`
+		Exchange          string            `json:"exchange"`
+		Previous          string            `json:"previous"`
+		InitiatorDocument string            `json:"initiatorDocument"`
+		ResponderDocument string            `json:"responderDocument"`
+		ResponderKey      string            `json:"responderKey"`
+		Commitment        merkle.Commitment `json:"commitment"`
+		Epoch             string            `json:"epoch"`
+		PK                string            `json:"pk"`
+		Transcript        string            `json:"transcript"`
 	}
 	setSubject struct { // of claims and answers
 		Exchange   string            `json:"exchange"`
@@ -469,9 +474,11 @@ func (n *Node) fetchAcceptance(ctx context.Context, s *session, to peerAddress) 
 		if err := m.read(&a); err != nil {
 			return err
 		}
-		count, err := parseCount(a.ResponderCount)
-		if err != nil || a.Exchange != s.ID || !isHex(a.ResponderRoot, 32) || count == 0 || count > merkle.MaxCount || count != merkle.PaddedCount(count) {
-			return fail(CodePeerError, "the other node's acceptance cannot be read")
+		if a.Exchange != s.ID {
+			return fail(CodePeerError, "the other node's acceptance is of another exchange")
+		}
+		if err := n.checkAcceptance(s, &a); err != nil {
+			return err
 		}
 		if a.InitiatorDocument != s.InitiatorDocument {
 			return fail(CodeMismatch, "the other node sees another DID document of this node than this node itself publishes")
@@ -479,7 +486,9 @@ func (n *Node) fetchAcceptance(ctx context.Context, s *session, to peerAddress) 
 		if m.Signer != a.ResponderKey || (documentDigest(m.Document) != a.ResponderDocument && !n.sawDocument(ctx, s.Peer, a.ResponderDocument)) {
 			return fail(CodeMismatch, "the other node names another DID document or key than the one that verifies its acceptance")
 		}
-		s.ResponderDocument, s.ResponderKey, s.PeerRoot, s.PeerCount = a.ResponderDocument, a.ResponderKey, a.ResponderRoot, count
+		s.ResponderDocument, s.ResponderKey, s.Epoch, s.PK = a.ResponderDocument, a.ResponderKey, a.Epoch, a.PK
+		s.Sets[setTags], s.PeerRoot, s.PeerCount = &a.Commitment, a.Commitment.Root.String(), a.Commitment.Count
+		var err error
 		if s.Transcript, err = n.transcript(s); err != nil {
 			return err
 		}
@@ -489,6 +498,29 @@ func (n *Node) fetchAcceptance(ctx context.Context, s *session, to peerAddress) 
 		s.State = StateUploading
 		return nil
 	}, nil)
+}
+
+// checkAcceptance holds the responder's commitment, epoch and key against what the protocol asks for.
+func (n *Node) checkAcceptance(s *session, a *acceptanceSubject) error {
+	size := noise.EntrySize
+	if s.Protocol == ProtocolVOPRF {
+		size = voprf.TagSize
+		if _, err := parsePK(a.PK); err != nil {
+			return err
+		}
+		if !isHex(a.Epoch, 16) {
+			return fail(CodePeerError, "the other node's epoch cannot be read")
+		}
+	} else if a.Epoch != "" || a.PK != "" {
+		return fail(CodePeerError, "the protocol %s has no epochs", s.Protocol)
+	}
+	if err := a.Commitment.Validate(size, merkle.MaxCount); err != nil {
+		return &Error{Code: CodeCommitment, Detail: "the other node's commitment to its own set is wrong", Err: err}
+	}
+	if c := a.Commitment.Count; c == 0 || c != merkle.PaddedCount(c) {
+		return fail(CodeCommitment, "the count of the other node's set is not one that padding gives")
+	}
+	return nil
 }
 
 // sendChunks sends the chunks of an own set that the responder still misses, then goes to the next state.
@@ -523,8 +555,8 @@ func (n *Node) sendChunks(ctx context.Context, t *jobs.Task, s *session, to peer
 
 // ownEntries makes the entries of an own set again.
 func (n *Node) ownEntries(ctx context.Context, s *session, set string) ([]byte, error) {
-	if set == setAnswers {
-		return n.getSet(ctx, s.ID, setAnswers)
+	if set != setBundle {
+		return n.getSet(ctx, s.ID, set)
 	}
 	own, err := n.loadOwn(ctx, s)
 	if err != nil {
@@ -563,22 +595,9 @@ func maxClaims(entries uint64) uint64 { return entries * maxSharers }
 
 // takeClaims fetches the claims, checks every one of them, and works out the pairs.
 func (n *Node) takeClaims(ctx context.Context, s *session, to peerAddress) error {
-	c := s.Sets[setClaims]
-	var data []byte
-	for i := range c.Chunks() {
-		url := fmt.Sprintf("%s/exchanges/%s/%s/chunks/%d", to.Endpoint, s.ID, setClaims, i)
-		body, err := n.call(ctx, TransportRequest{Method: "GET", URL: url, Token: s.Token, MaxReply: int64(c.ChunkLen(i) * c.EntrySize)})
-		if err != nil {
-			return n.renewToken(ctx, s, err)
-		}
-		var beside merkle.Neighbours
-		if len(data) > 0 {
-			beside.Before = data[len(data)-c.EntrySize:]
-		}
-		if err := c.VerifyChunk(i, body, beside); err != nil {
-			return &Error{Code: CodeCommitment, Detail: "the other node's claims do not fit what it committed to", Err: err}
-		}
-		data = append(data, body...)
+	data, err := n.fetchSet(ctx, s, to, setClaims, s.Sets[setClaims])
+	if err != nil {
+		return err
 	}
 	own, err := n.loadOwn(ctx, s)
 	if err != nil {

@@ -31,6 +31,10 @@ const (
 	kindClaimsReply          kind = "IhyidClaims"
 	kindAnswers              kind = "IhyidAnswers"
 	kindAnswersReply         kind = "IhyidAnswersReceived"
+	kindOffer                kind = "IhyidClaimsOffer" // protocol voprf: the initiator claims
+	kindOfferReply           kind = "IhyidClaimsReceived"
+	kindResult               kind = "IhyidAnswersRequest" // and the responder answers
+	kindResultReply          kind = "IhyidAnswersOffered"
 	kindReceiptRequest       kind = "IhyidReceiptRequest"
 	kindReceiptReply         kind = "IhyidReceiptOffered"
 	kindCompletion           kind = "IhyidReceiptCompletion"

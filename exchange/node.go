@@ -25,6 +25,9 @@ import (
 // DefaultNoisePerDay is how many of the largest noise bundles a peer may send in a day: every entry of a bundle may be a guess.
 const DefaultNoisePerDay = 5
 
+// DefaultMaxVOPRFEntries is the largest bundle in the protocol voprf: a register of a million contacts under a profile of ten match keys.
+const DefaultMaxVOPRFEntries = 12_000_000
+
 // Options are what a Node stands on. Store, Keys, Resolver, Register and Jobs are needed, the rest have working defaults.
 type Options struct {
 	Store     *store.Store
@@ -35,11 +38,13 @@ type Options struct {
 	Transport Transport // nil: this node can speak to nobody
 	Profiles  map[string]*contacts.Profile
 
-	MaxNoiseEntries  uint64        // 0: noise.DefaultMaxEntries
-	MaxNoisePerDay   uint64        // entries of noise bundles that one peer may send in a day (UTC); 0: DefaultNoisePerDay of the largest bundle
-	SessionLife      time.Duration // how long an exchange may rest before it fails; 0: 24 hours
-	RequireConfirmed bool          // exchange only with peers whose fingerprint an administrator has compared (ConfirmPeer)
-	PollInterval     time.Duration // how often the initiator asks how far the responder is; 0: 1 second
+	MaxNoiseEntries      uint64        // 0: noise.DefaultMaxEntries
+	MaxVOPRFEntries      uint64        // the largest bundle in the protocol voprf; 0: DefaultMaxVOPRFEntries
+	MaxEvaluationsPerDay uint64        // points that one peer may have evaluated in a day (UTC); 0: DefaultMaxVOPRFEntries
+	MaxNoisePerDay       uint64        // entries of noise bundles that one peer may send in a day (UTC); 0: DefaultNoisePerDay of the largest bundle
+	SessionLife          time.Duration // how long an exchange may rest before it fails; 0: 24 hours
+	PollInterval         time.Duration // how often the initiator asks how far the responder is; 0: 1 second
+	RequireConfirmed     bool          // exchange only with peers whose fingerprint an administrator has compared (ConfirmPeer)
 
 	Clock  func() time.Time
 	Rand   io.Reader
@@ -56,14 +61,16 @@ type Node struct {
 	transport Transport
 	issuer    *credentials.Issuer
 
-	maxNoise    uint64
-	noisePerDay uint64
-	sessionLife time.Duration
-	poll        time.Duration
-	confirmed   bool // only with confirmed peers
-	now         func() time.Time
-	rand        io.Reader
-	log         *slog.Logger
+	maxNoise                    uint64
+	noisePerDay                 uint64
+	maxVOPRF, evaluationsPerDay uint64
+	evaluating                  chan struct{} // held while points are evaluated
+	sessionLife                 time.Duration
+	poll                        time.Duration
+	now                         func() time.Time
+	rand                        io.Reader
+	log                         *slog.Logger
+	confirmed                   bool // only with confirmed peers
 
 	identity   atomic.Pointer[identity]
 	changing   sync.Mutex // held while the identity is being changed
@@ -84,6 +91,7 @@ type tables struct {
 	letters   *store.Collection[letter]
 	chunks    *store.Collection[[]byte]
 	matches   *store.Collection[[]Match]
+	epochs    *store.Collection[epoch]
 	receipts  *store.Collection[receiptRecord]
 	changes   *store.Collection[Change]
 }
@@ -105,6 +113,13 @@ func newNode(o Options) (*Node, error) {
 	}
 	if n.noisePerDay == 0 {
 		n.noisePerDay = DefaultNoisePerDay * n.maxNoise
+	}
+	n.evaluating = make(chan struct{}, 1)
+	if n.maxVOPRF = o.MaxVOPRFEntries; n.maxVOPRF == 0 {
+		n.maxVOPRF = DefaultMaxVOPRFEntries
+	}
+	if n.evaluationsPerDay = o.MaxEvaluationsPerDay; n.evaluationsPerDay == 0 {
+		n.evaluationsPerDay = DefaultMaxVOPRFEntries
 	}
 	if n.sessionLife == 0 {
 		n.sessionLife = 24 * time.Hour
@@ -130,6 +145,7 @@ func newNode(o Options) (*Node, error) {
 		sessions:  store.NewCollection[session](o.Store, "sessions", 1),
 		letters:   store.NewCollection[letter](o.Store, "letters", 1),
 		chunks:    store.NewCollection[[]byte](o.Store, "chunks", 1),
+		epochs:    store.NewCollection[epoch](o.Store, "epochs", 1),
 		matches:   store.NewCollection[[]Match](o.Store, "matches", 1),
 		receipts:  store.NewCollection[receiptRecord](o.Store, "receipts", 1),
 		changes:   store.NewCollection[Change](o.Store, "changes", 1),

@@ -272,9 +272,11 @@ func befriend(a, b *testNode) {
 }
 
 // run runs an exchange and waits for its end.
-func (tn *testNode) run(to *testNode) Exchange {
+func (tn *testNode) run(to *testNode) Exchange { return tn.runBy(ProtocolNoise, to) }
+
+func (tn *testNode) runBy(protocol string, to *testNode) Exchange {
 	tn.t.Helper()
-	e, err := tn.StartExchange(tn.t.Context(), Request{Peer: to.DID(), Profile: "soundex/1", Protocol: ProtocolNoise, Purpose: "a test"})
+	e, err := tn.StartExchange(tn.t.Context(), Request{Peer: to.DID(), Profile: "soundex/1", Protocol: protocol, Purpose: "a test"})
 	must(tn.t, err)
 	if job := tn.await(e.Job); job.State != jobs.Done {
 		tn.t.Logf("the job: %s %s", job.State, job.Error)
@@ -299,6 +301,12 @@ const listB = header +
 	"B4,Zyad,Mansur,Hala,Fady,2001-07-19\n"
 
 func TestExchange(t *testing.T) {
+	for protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) { testExchange(t, protocol) })
+	}
+}
+
+func testExchange(t *testing.T, protocol string) {
 	w := newWorld(t)
 	a, b := w.add("a.example"), w.add("b.example")
 	if r := a.importCSV(listA); r.Created != 4 || r.Rejected != 0 {
@@ -306,7 +314,7 @@ func TestExchange(t *testing.T) {
 	}
 	b.importCSV(listB)
 	befriend(a, b)
-	e := a.run(b)
+	e := a.runBy(protocol, b)
 	if e.State != StateDone || e.InCommon != 2 || e.Possible != 0 {
 		t.Fatalf("exchange: %+v", e)
 	}

@@ -81,23 +81,25 @@ func answerTier(t contacts.Tier) answer.Tier {
 	return answer.Possible
 }
 
-// claimed is what the responder claimed: by its own row, the contact and the keys.
+// claimed is what a side claimed: by its own row, the contact and the keys.
 type claimed map[answer.Row]struct {
 	contact uint64
 	keys    uint32
 }
 
-// pairsFromAnswers is the responder's part: the answers must be about rows that it claimed and keys that it claimed for them, in the
-// tier that the profile's rule gives. Which of the initiator's entries belong to one contact of the initiator is
-// asserted by the initiator and cannot be checked.
-func pairsFromAnswers(p *contacts.Profile, mine claimed, data []byte) ([]pair, error) {
+// pairsFromAnswers is the part of the side that claimed: the answers must be about rows that it claimed and keys that it claimed for them,
+// in the tier that the profile's rule gives. Which digests of the other side belong to one contact there is
+// asserted by the other side and cannot be checked. rows says which row of an answer is the own one.
+func pairsFromAnswers(p *contacts.Profile, mine claimed, data []byte, rows func(a *answer.Answer) (own, theirs answer.Row)) ([]pair, error) {
 	answers, err := answer.Decode(nil, data)
 	if err != nil {
 		return nil, &Error{Code: CodeCommitment, Detail: "the answers are not well-formed", Err: err}
 	}
 	out := make([]pair, 0, len(answers))
-	for i, a := range answers {
-		c, ok := mine[a.Responder]
+	for i := range answers {
+		a := &answers[i]
+		own, theirs := rows(a)
+		c, ok := mine[own]
 		if !ok || a.Keys&^c.keys != 0 {
 			return nil, fail(CodeMismatch, "answer %d is about a contact or a match key that was not claimed", i)
 		}
@@ -105,7 +107,7 @@ func pairsFromAnswers(p *contacts.Profile, mine claimed, data []byte) ([]pair, e
 		if tier == contacts.TierNone || answerTier(tier) != a.Tier {
 			return nil, fail(CodeMismatch, "answer %d states another tier than the profile's rule gives", i)
 		}
-		out = append(out, pair{c.contact, a.Initiator, a.Keys, tier})
+		out = append(out, pair{c.contact, theirs, a.Keys, tier})
 	}
 	return out, nil
 }
@@ -133,4 +135,14 @@ func (s *session) setResult(p *contacts.Profile, pairs []pair) (matches []Match)
 		}
 	}
 	return matches
+}
+
+// checkedResult counts what the answers say, and holds it against what their commitment stated.
+func (s *session) checkedResult(p *contacts.Profile, pairs []pair) ([]Match, error) {
+	stated, maybes := s.Pairs, s.Maybes
+	matches := s.setResult(p, pairs)
+	if s.Pairs != stated || s.Maybes != maybes {
+		return nil, fail(CodeMismatch, "the answers are not as many matches and possibles as was stated")
+	}
+	return matches, nil
 }

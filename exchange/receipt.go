@@ -33,7 +33,8 @@ type Statement struct {
 	Purpose           string `json:"purpose"`
 	Profile           string `json:"profile"` // "sha256:…"
 	Protocol          string `json:"protocol"`
-	Epoch             string `json:"epoch"`
+	Epoch             string `json:"epoch"` // of the responder's VOPRF key; "" in the protocol noise
+	PK                string `json:"pk"`    // that key, public, hex
 	Transcript        string `json:"transcript"`
 	InitiatorRoot     string `json:"initiatorRoot"`
 	InitiatorCount    string `json:"initiatorCount"`
@@ -64,10 +65,13 @@ func (n *Node) statement(s *session, started, ended string) Statement {
 	st := Statement{
 		V: "1", Exchange: s.ID, Initiator: initiator, Responder: responder, InitiatorKey: s.InitiatorKey, ResponderKey: s.ResponderKey,
 		InitiatorDocument: s.InitiatorDocument, ResponderDocument: s.ResponderDocument, Agreement: s.Agreement, Purpose: s.Purpose,
-		Profile: s.ProfileID, Protocol: s.Protocol, Epoch: s.Epoch, Transcript: s.Transcript, Evaluations: "0", Tags: "0",
+		Profile: s.ProfileID, Protocol: s.Protocol, Epoch: s.Epoch, PK: s.PK, Transcript: s.Transcript, Evaluations: "0", Tags: "0",
 		AnswersRoot: s.Sets[setAnswers].Root.String(), Matches: fmt.Sprint(s.Pairs), Possibles: fmt.Sprint(s.Maybes), Started: started, Ended: ended,
 	}
 	s.setRoots(&st)
+	if s.Protocol == ProtocolVOPRF {
+		st.Evaluations, st.Tags = st.InitiatorCount, st.ResponderCount
+	}
 	return st
 }
 

@@ -48,6 +48,8 @@ var handlers = map[kind]handler{
 	kindAcceptance:     {false, (*Node).onAcceptance},
 	kindClaims:         {false, (*Node).onClaims},
 	kindAnswers:        {false, (*Node).onAnswers},
+	kindOffer:          {false, (*Node).onOffer},
+	kindResult:         {false, (*Node).onResult},
 	kindReceiptRequest: {false, (*Node).onReceiptRequest},
 	kindCompletion:     {false, (*Node).onCompletion},
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
-	"fmt"
 	"time"
 
 	"ihyid/exchange/answer"
@@ -79,8 +78,10 @@ func (n *Node) onOpening(ctx context.Context, m *message, peer *peerRecord) (*re
 		if err := errors.Join(n.keepLetters(tx, s, m, kindOpeningReply, credential, nil), n.putDocument(tx, m.Document)); err != nil {
 			return err
 		}
-		if err := n.spend(tx, m.From, o.Commitment.Count); err != nil {
-			return err
+		if s.Protocol == ProtocolNoise {
+			if err := n.spend(tx, m.From, o.Commitment.Count); err != nil {
+				return err
+			}
 		}
 		return n.putSession(tx, s)
 	})
@@ -120,10 +121,10 @@ func (n *Node) checkOpening(ctx context.Context, m *message, o *openingSubject, 
 		return "", fail(CodeUnsupported, "this node speaks version 1 of the exchange")
 	case o.Initiator != m.From || o.Responder != n.DID():
 		return "", fail(CodeInvalid, "the bundle is not from its sender to this node")
-	case o.Protocol != ProtocolNoise:
+	case protocols[o.Protocol].entrySize == 0:
 		return "", fail(CodeUnsupported, "this node does not speak the protocol %q", oneLine(o.Protocol, 40))
 	case o.Epoch != "":
-		return "", fail(CodeInvalid, "the protocol noise has no epochs")
+		return "", fail(CodeInvalid, "an opening names no epoch: the responder's acceptance does")
 	case o.Agreement != peer.Peer.Registration:
 		return "", fail(CodeMismatch, "the bundle names another registration than the one that this node has with you")
 	case m.Signer != o.InitiatorKey, documentDigest(m.Document) != o.InitiatorDocument && !n.sawDocument(ctx, m.From, o.InitiatorDocument):
@@ -136,10 +137,11 @@ func (n *Node) checkOpening(ctx context.Context, m *message, o *openingSubject, 
 	if err != nil {
 		return "", err
 	}
-	if o.Commitment.Count > n.maxNoise {
-		return "", fail(CodeTooLarge, "a noise bundle of %d entries is over this node's limit of %d", o.Commitment.Count, n.maxNoise)
+	most := n.maxEntries(o.Protocol)
+	if o.Commitment.Count > most {
+		return "", fail(CodeTooLarge, "a bundle of %d entries is over this node's limit of %d for the protocol %s", o.Commitment.Count, most, o.Protocol)
 	}
-	if err := o.Commitment.Validate(noise.EntrySize, n.maxNoise); err != nil {
+	if err := o.Commitment.Validate(protocols[o.Protocol].entrySize, most); err != nil {
 		return "", &Error{Code: CodeCommitment, Detail: "the bundle's commitment is wrong", Err: err}
 	}
 	if o.Commitment.Count == 0 || o.Commitment.Count != merkle.PaddedCount(o.Commitment.Count) {
@@ -293,7 +295,7 @@ func (n *Node) onAcceptance(ctx context.Context, m *message, _ *peerRecord) (*re
 		return acceptanceSubject{
 			Exchange: s.ID, Previous: m.Digest, InitiatorDocument: s.InitiatorDocument,
 			ResponderDocument: s.ResponderDocument, ResponderKey: s.ResponderKey,
-			ResponderRoot: s.OwnRoot, ResponderCount: fmt.Sprint(s.OwnCount), Transcript: s.Transcript,
+			Commitment: *s.Sets[setTags], Epoch: s.Epoch, PK: s.PK, Transcript: s.Transcript,
 		}, nil, nil, nil
 	})
 }
@@ -304,7 +306,7 @@ func (n *Node) onClaims(ctx context.Context, m *message, _ *peerRecord) (*reply,
 		return nil, err
 	}
 	return n.answerStep(ctx, m, r.Previous, r.Transcript, r.Exchange, kindClaimsReply, func(s *session) (any, [][]byte, func(*store.Tx) error, error) {
-		if s.State != StateClaiming {
+		if s.Protocol != ProtocolNoise || s.State != StateClaiming {
 			return nil, nil, nil, notYet(s)
 		}
 		return setSubject{Exchange: s.ID, Previous: m.Digest, Transcript: s.Transcript, Commitment: *s.Sets[setClaims]}, nil, nil, nil
@@ -317,7 +319,7 @@ func (n *Node) onAnswers(ctx context.Context, m *message, _ *peerRecord) (*reply
 		return nil, err
 	}
 	return n.answerStep(ctx, m, a.Previous, a.Transcript, a.Exchange, kindAnswersReply, func(s *session) (any, [][]byte, func(*store.Tx) error, error) {
-		if s.State != StateClaiming {
+		if s.Protocol != ProtocolNoise || s.State != StateClaiming {
 			return nil, nil, nil, notYet(s)
 		}
 		// Every claim concerns at most maxSharers contacts of the initiator.
@@ -408,7 +410,7 @@ func (n *Node) PutChunk(ctx context.Context, token, id, set string, index uint32
 		return failedHere(s)
 	}
 	c, arrived := s.Sets[set], s.Arrived[set]
-	if c == nil || arrived == nil || (set != setBundle && set != setAnswers) {
+	if c == nil || arrived == nil {
 		return fail(CodeExchangeState, "this exchange takes no chunks of that set now")
 	}
 	if int64(index) >= int64(c.Chunks()) {
@@ -431,15 +433,12 @@ func (n *Node) PutChunk(ctx context.Context, token, id, set string, index uint32
 	switch {
 	case set == setBundle && (s.State != StateAccepted || s.Transcript == ""):
 		return notYet(s)
-	case set == setAnswers && s.State != StateAnswering:
+	case set == setAnswers && s.State != StateAnswering, set == setClaims && s.State != StateClaiming:
 		return notYet(s)
 	}
 	arrived[i] = edges{First: body[:c.EntrySize], Last: body[len(body)-c.EntrySize:]}
 	var matches []Match
-	complete := true
-	for _, e := range arrived {
-		complete = complete && e.First != nil
-	}
+	complete := complete(arrived)
 	if complete && set == setAnswers {
 		data, err := n.getSetWith(ctx, s.ID, set, index, body)
 		if err != nil {
@@ -458,16 +457,35 @@ func (n *Node) PutChunk(ctx context.Context, token, id, set string, index uint32
 		if err := n.kept.chunks.Put(tx, chunkKey(s.ID, set, index), body); err != nil {
 			return err
 		}
-		if complete && set == setBundle {
-			s.State = StateMatching
-			job, err := n.jobs.Enqueue(tx, jobRespond, sessionParams{Exchange: s.ID})
-			if err != nil {
+		if set == setBundle && s.Protocol == ProtocolVOPRF {
+			if err := n.spendEvaluations(tx, s, uint64(c.ChunkLen(i))); err != nil {
 				return err
 			}
-			s.Job = job.ID
+		}
+		// The last chunk of what the responder's work needs sets it off.
+		if complete && (set == setClaims || set == setBundle && s.Protocol == ProtocolNoise) {
+			if err := n.beginMatching(tx, s); err != nil {
+				return err
+			}
 		}
 		return n.putSession(tx, s)
 	})
+}
+
+func (n *Node) beginMatching(tx *store.Tx, s *session) error {
+	job, err := n.jobs.Enqueue(tx, jobRespond, sessionParams{Exchange: s.ID})
+	s.State, s.Job = StateMatching, job.ID
+	return err
+}
+
+// complete reports whether all chunks of a set have arrived.
+func complete(arrived []edges) bool {
+	for _, e := range arrived {
+		if e.First == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // getSetWith reads a set of which one chunk is not kept yet.
@@ -482,13 +500,25 @@ func (n *Node) getSetWith(ctx context.Context, id, set string, index uint32, bod
 	return append(out, before[at:]...), nil
 }
 
-// GetChunk gives the initiator one chunk of the claims.
+// GetChunk gives the initiator one chunk of a set of this node: in the protocol noise the claims; in voprf the tags, the evaluations of the
+// initiator's own points, and the answers.
 func (n *Node) GetChunk(ctx context.Context, token, id, set string, index uint32) ([]byte, error) {
 	s, err := n.authorise(ctx, token, id)
 	if err != nil {
 		return nil, err
 	}
-	if c := s.Sets[set]; set != setClaims || c == nil || int64(index) >= int64(c.Chunks()) {
+	if s.State == StateFailed {
+		return nil, failedHere(s)
+	}
+	switch {
+	case s.Protocol == ProtocolVOPRF && set == setEvaluated:
+		return n.evaluated(ctx, s, index)
+	case s.Protocol == ProtocolVOPRF && (set == setTags && s.Transcript != "" || set == setAnswers && s.State == StateReceipt):
+	case s.Protocol == ProtocolNoise && set == setClaims:
+	default:
+		return nil, fail(CodeExchangeState, "this exchange has no such chunk to give")
+	}
+	if c := s.Sets[set]; c == nil || int64(index) >= int64(c.Chunks()) {
 		return nil, fail(CodeExchangeState, "this exchange has no such chunk to give")
 	}
 	var out []byte
@@ -518,7 +548,7 @@ func (n *Node) respond(ctx context.Context, t *jobs.Task) error {
 	case StateOpening:
 		err = n.commitOwn(ctx, t, s)
 	case StateMatching:
-		err = n.match(ctx, t, s)
+		err = protocols[s.Protocol].match(n, ctx, t, s)
 	default:
 		return nil // done before a restart, or ended meanwhile
 	}
@@ -546,18 +576,34 @@ func (n *Node) commitOwn(ctx context.Context, t *jobs.Task, s *session) error {
 	if err != nil {
 		return err
 	}
-	set, err := noise.Build(own.digests, s.seed32())
-	if err != nil {
-		return err
-	}
-	commitment, err := merkle.Commit(set.Entries, noise.EntrySize)
+	set, err := protocols[s.Protocol].commit(n, ctx, t, s, own)
 	if err != nil {
 		return err
 	}
 	return n.advance(ctx, s, StateOpening, func(tx *store.Tx, s *session) error {
-		s.OwnRoot, s.OwnCount, s.State = commitment.Root.String(), commitment.Count, StateAccepted
+		s.Sets[setTags], s.OwnRoot, s.OwnCount = set.commitment, set.commitment.Root.String(), set.commitment.Count
+		s.Epoch, s.PK, s.State = set.epoch, set.pk, StateAccepted
+		for name, data := range set.keep {
+			chunk := merkle.MaxChunkBytes
+			if name == setTags {
+				chunk = set.commitment.ChunkEntries * set.commitment.EntrySize
+			}
+			if err := n.putSet(tx, s.ID, name, data, chunk); err != nil {
+				return err
+			}
+		}
 		return n.putSet(tx, s.ID, setOwn, own.encode(), merkle.MaxChunkBytes)
 	})
+}
+
+// commitNoise commits to the own digests without ever sending them: an auditor could have it opened.
+func (n *Node) commitNoise(_ context.Context, _ *jobs.Task, s *session, own *ownSet) (*committed, error) {
+	set, err := noise.Build(own.digests, s.seed32())
+	if err != nil {
+		return nil, err
+	}
+	commitment, err := merkle.Commit(set.Entries, noise.EntrySize)
+	return &committed{commitment: commitment}, err
 }
 
 // advance changes a session in the state in which a job left it; if it is in another state by now, the job's work is dropped.
@@ -581,8 +627,8 @@ type matchCursor struct {
 	Hits []noise.Hit `json:"hits"`
 }
 
-// match tries every own digest on every entry of the bundle and makes a claim of every hit.
-func (n *Node) match(ctx context.Context, t *jobs.Task, s *session) error {
+// matchNoise tries every own digest on every entry of the bundle and makes a claim of every hit.
+func (n *Node) matchNoise(ctx context.Context, t *jobs.Task, s *session) error {
 	own, err := n.loadOwn(ctx, s)
 	if err != nil {
 		return err
@@ -649,17 +695,12 @@ func (n *Node) takeAnswers(ctx context.Context, s *session, data []byte) ([]Matc
 	if err != nil {
 		return nil, err
 	}
-	pairs, err := pairsFromAnswers(p, mine, data)
+	pairs, err := pairsFromAnswers(p, mine, data, func(a *answer.Answer) (own, theirs answer.Row) { return a.Responder, a.Initiator })
 	if err != nil {
 		return nil, err
 	}
-	stated, maybes := s.Pairs, s.Maybes
-	matches := s.setResult(p, pairs)
-	if s.Pairs != stated || s.Maybes != maybes {
-		return nil, fail(CodeMismatch, "the answers are not as many matches and possibles as was stated")
-	}
 	s.State = StateReceipt
-	return matches, nil
+	return s.checkedResult(p, pairs)
 }
 
 // claimedRows works out again which contacts were claimed on which keys.

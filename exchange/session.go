@@ -37,6 +37,7 @@ type session struct {
 	ProfileID         string `json:"profile_id"` // "sha256:…"
 	Agreement         string `json:"agreement"`
 	Epoch             string `json:"epoch"`
+	PK                string `json:"pk,omitempty"` // the responder's VOPRF public key in it, hex
 	InitiatorDocument string `json:"initiator_document"`
 	ResponderDocument string `json:"responder_document"`
 	InitiatorKey      string `json:"initiator_key"`
@@ -101,7 +102,7 @@ func (n *Node) transcript(s *session) (string, error) {
 	st := Statement{
 		V: "1", Exchange: s.ID, Initiator: initiator, Responder: responder,
 		InitiatorDocument: s.InitiatorDocument, ResponderDocument: s.ResponderDocument,
-		Agreement: s.Agreement, Profile: s.ProfileID, Purpose: s.Purpose, Protocol: s.Protocol, Epoch: s.Epoch,
+		Agreement: s.Agreement, Profile: s.ProfileID, Purpose: s.Purpose, Protocol: s.Protocol, Epoch: s.Epoch, PK: s.PK,
 	}
 	s.setRoots(&st)
 	if t := transcriptOf(&st); t != "" {
@@ -124,7 +125,7 @@ func transcriptOf(st *Statement) string {
 	raw, err := json.Marshal(map[string]string{
 		"v": st.V, "exchange": st.Exchange, "initiator": st.Initiator, "responder": st.Responder,
 		"initiatorDocument": st.InitiatorDocument, "responderDocument": st.ResponderDocument,
-		"agreement": st.Agreement, "profile": st.Profile, "purpose": st.Purpose, "protocol": st.Protocol, "epoch": st.Epoch, "pk": "",
+		"agreement": st.Agreement, "profile": st.Profile, "purpose": st.Purpose, "protocol": st.Protocol, "epoch": st.Epoch, "pk": st.PK,
 		"initiatorRoot": st.InitiatorRoot, "initiatorCount": st.InitiatorCount,
 		"responderRoot": st.ResponderRoot, "responderCount": st.ResponderCount,
 	})

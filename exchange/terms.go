@@ -9,7 +9,6 @@ var contextOf = makeContexts()
 func makeContexts() map[string]map[string]any {
 	commitment := []string{"commitment", "chunkEntries", "chunkRoots", "count", "entrySize", "root"}
 	step := []string{"exchange", "previous", "transcript"}
-	with := func(more ...string) []string { return append(append([]string{}, step...), more...) }
 	out := map[string]map[string]any{}
 	for typ, names := range map[string][]string{
 		string(kindIntroduction):      {"previous"},
@@ -22,18 +21,22 @@ func makeContexts() map[string]map[string]any {
 			"profile", "purpose", "protocol", "epoch"),
 		string(kindOpeningReply):    step,
 		string(kindAcceptance):      step,
-		string(kindAcceptanceReply): with("initiatorDocument", "responderDocument", "responderKey", "responderRoot", "responderCount"),
+		string(kindAcceptanceReply): append(append(commitment, step...), "initiatorDocument", "responderDocument", "responderKey", "epoch", "pk"),
 		string(kindClaims):          step,
 		string(kindClaimsReply):     append(commitment, step...),
 		string(kindAnswers):         append(append(commitment, step...), "matches", "possibles"),
 		string(kindAnswersReply):    step,
+		string(kindOffer):           append(commitment, step...),
+		string(kindOfferReply):      step,
+		string(kindResult):          step,
+		string(kindResultReply):     append(append(commitment, step...), "matches", "possibles"),
 		string(kindReceiptRequest):  step,
 		string(kindReceiptReply):    step,
 		string(kindCompletion):      step,
 		string(kindCompletionReply): step,
 		typeOrganisation:            {"legalName", "registrationNumber", "country"},
 		typeReceipt: {"v", "exchange", "initiator", "responder", "initiatorKey", "responderKey", "initiatorDocument", "responderDocument",
-			"agreement", "purpose", "profile", "protocol", "epoch", "transcript", "initiatorRoot", "initiatorCount", "responderRoot",
+			"agreement", "purpose", "profile", "protocol", "epoch", "pk", "transcript", "initiatorRoot", "initiatorCount", "responderRoot",
 			"responderCount", "evaluations", "tags", "answersRoot", "matches", "possibles", "started", "ended"},
 	} {
 		out[typ] = credentials.Context(termsOf(typ, names)...)

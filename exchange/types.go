@@ -26,20 +26,21 @@ const (
 
 // Peer is another organisation's node as this one knows it.
 type Peer struct {
-	DID          string       `json:"did"`
-	State        PeerState    `json:"state"`
-	Organisation Organisation `json:"organisation"`
-	Endpoint     string       `json:"endpoint"`               // of the IhyidNode service
-	Document     string       `json:"document"`               // digest of the DID document that it is held to, hex
-	Trust        Trust        `json:"trust"`                  // what that document stands on
-	Confirmed    time.Time    `json:"confirmed,omitzero"`     // when our administrator compared the fingerprint
-	Changed      string       `json:"changed,omitempty"`      // digest of a new document that no key of the held one vouches for, hex
-	Registration string       `json:"registration,omitempty"` // digest of the signed decision, hex: the agreement that receipts name
-	Reason       string       `json:"reason,omitempty"`       // why refused or suspended
-	Undelivered  bool         `json:"undelivered,omitempty"`  // our decision has not reached them yet; it is sent again by itself
-	NoiseToday   uint64       `json:"noise_today,omitempty"`  // entries of its noise bundles that this node compared today (UTC): each could be a guess
-	Created      time.Time    `json:"created"`
-	Updated      time.Time    `json:"updated"`
+	DID              string       `json:"did"`
+	State            PeerState    `json:"state"`
+	Organisation     Organisation `json:"organisation"`
+	Endpoint         string       `json:"endpoint"`                    // of the IhyidNode service
+	Document         string       `json:"document"`                    // digest of the DID document that it is held to, hex
+	Trust            Trust        `json:"trust"`                       // what that document stands on
+	Confirmed        time.Time    `json:"confirmed,omitzero"`          // when our administrator compared the fingerprint
+	Changed          string       `json:"changed,omitempty"`           // digest of a new document that no key of the held one vouches for, hex
+	Registration     string       `json:"registration,omitempty"`      // digest of the signed decision, hex: the agreement that receipts name
+	Reason           string       `json:"reason,omitempty"`            // why refused or suspended
+	Undelivered      bool         `json:"undelivered,omitempty"`       // our decision has not reached them yet; it is sent again by itself
+	EvaluationsToday uint64       `json:"evaluations_today,omitempty"` // points of it that this node evaluated today (UTC): each could be a guess
+	NoiseToday       uint64       `json:"noise_today,omitempty"`       // entries of its noise bundles that this node compared today (UTC): each could be a guess
+	Created          time.Time    `json:"created"`
+	Updated          time.Time    `json:"updated"`
 }
 
 // Trust is what the keys that a peer is held to stand on.
@@ -84,7 +85,7 @@ func (s State) Finished() bool { return s == StateDone || s == StateFailed }
 type Request struct {
 	Peer     string `json:"peer"`     // its DID
 	Profile  string `json:"profile"`  // name of the matching profile, such as "soundex/1"
-	Protocol string `json:"protocol"` // "noise"
+	Protocol string `json:"protocol"` // "voprf" or "noise"
 	Purpose  string `json:"purpose"`  // why, in the words of the agreement; 1 to 200 characters
 }
 

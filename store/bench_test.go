@@ -140,7 +140,7 @@ func BenchmarkImport(b *testing.B) {
 	if testing.Short() {
 		contacts = 100_000
 	}
-	const batch = 10_000
+	const batch = 5_000
 	for b.Loop() {
 		s := newStoreAt(b, filepath.Join(b.TempDir(), "s.db"), Options{})
 		c, x := NewCollection[benchContact](s, "contacts", 1), NewIndex(s, "bench")

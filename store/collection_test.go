@@ -3,6 +3,8 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	bolt "go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 )
 
@@ -161,53 +164,62 @@ func TestCollectionAgainstModel(t *testing.T) {
 	})
 }
 
-// TestChangeWhileIterating removes, replaces and adds records from inside the loop, in both directions.
+// TestChangeWhileIterating removes, replaces and adds records from inside the loop, in both directions, with the records still in memory (put
+// in the same transaction) and in the file.
 func TestChangeWhileIterating(t *testing.T) {
+	const n = 1000
 	for _, reverse := range []bool{false, true} {
-		s := newTestStore(t)
-		c := NewCollection[int](s, "numbers", 1)
-		const n = 1000
-		update(t, s, func(tx *Tx) error {
-			for i := range n {
-				if err := c.Put(tx, ID(uint64(i)*2), i); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		update(t, s, func(tx *Tx) error {
-			seen := 0
-			for it, err := range c.All(tx, Range{Reverse: reverse}) {
-				if err != nil {
-					return err
-				}
-				id, _ := ParseID(it.Key)
-				if id%2 == 1 {
-					t.Fatalf("a record that was added behind the loop: %d", id)
-				}
-				seen++
-				var e error
-				switch it.Value % 3 {
-				case 0:
-					e = c.Delete(tx, it.Key)
-				case 1:
-					e = c.Put(tx, it.Key, -1)
-				case 2:
-					behind := id - 1
-					if reverse {
-						behind = id + 1
+		for _, same := range []bool{false, true} {
+			s := newTestStore(t)
+			c := NewCollection[int](s, "numbers", 1)
+			fill := func(tx *Tx) error {
+				for i := range n {
+					if err := c.Put(tx, ID(uint64(i+1)*2), i); err != nil {
+						return err
 					}
-					e = c.Put(tx, ID(behind), -1)
 				}
-				if e != nil {
-					return e
+				return nil
+			}
+			change := func(tx *Tx) error {
+				seen := 0
+				for it, err := range c.All(tx, Range{Reverse: reverse}) {
+					if err != nil {
+						return err
+					}
+					id, _ := ParseID(it.Key)
+					if want := seen; !reverse && it.Value != want || reverse && it.Value != n-1-want {
+						t.Fatalf("reverse=%v same=%v: record %d holds %d after %d records", reverse, same, id, it.Value, seen)
+					}
+					seen++
+					var e error
+					switch it.Value % 3 {
+					case 0:
+						e = c.Delete(tx, it.Key)
+					case 1:
+						e = c.Put(tx, it.Key, -1)
+					case 2:
+						behind := id - 1
+						if reverse {
+							behind = id + 1
+						}
+						e = c.Put(tx, ID(behind), -1)
+					}
+					if e != nil {
+						return e
+					}
 				}
+				if seen != n {
+					t.Errorf("reverse=%v same=%v: saw %d of %d", reverse, same, seen, n)
+				}
+				return nil
 			}
-			if seen != n {
-				t.Errorf("reverse=%v: saw %d of %d", reverse, seen, n)
+			if same {
+				update(t, s, func(tx *Tx) error { return errors.Join(fill(tx), change(tx)) })
+			} else {
+				update(t, s, fill)
+				update(t, s, change)
 			}
-			return nil
-		})
+		}
 	}
 }
 
@@ -266,6 +278,51 @@ func TestRecordIsBoundToItsPlace(t *testing.T) {
 	})
 	if err := s.Check(t.Context()); !errors.Is(err, ErrCorrupt) || strings.Count(err.Error(), "does not open") != 3 {
 		t.Errorf("check: %v", err)
+	}
+}
+
+// TestRecordFormat opens a record by hand, from nothing but the file and doc.go.
+func TestRecordFormat(t *testing.T) {
+	keys, path := newTestKeys(), filepath.Join(t.TempDir(), "s.db")
+	s := newStoreAt(t, path, Options{Keys: keys})
+	update(t, s, func(tx *Tx) error {
+		return NewCollection[thing](s, "things", 258).Put(tx, []byte("the key"), thing{"Barbara", 5})
+	})
+	s.Close()
+	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	field := func(b ...byte) []byte { return append([]byte{0, 0, 0, byte(len(b))}, b...) }
+	err = db.View(func(b *bolt.Tx) error {
+		id := b.Bucket([]byte("meta")).Get([]byte("id"))
+		aad := slices.Concat(field([]byte("ihyid/store/1 wrapped key")...), field(id...), field([]byte("data")...), field(0, 0, 0, 1))
+		raw, err := keys.Unwrap(t.Context(), b.Bucket([]byte("keys")).Get([]byte{0, 0, 0, 1}), aad)
+		if err != nil {
+			return err
+		}
+		block, err := aes.NewCipher(raw)
+		if err != nil {
+			return err
+		}
+		gcm, err := cipher.NewGCM(block)
+		if err != nil {
+			return err
+		}
+		box := b.Bucket([]byte("records")).Bucket([]byte("things")).Get([]byte("the key"))
+		if !bytes.Equal(box[:7], []byte{1, 0, 0, 0, 1, 1, 2}) {
+			t.Errorf("header %x", box[:7])
+		}
+		aad = slices.Concat(field(id...), field([]byte("things")...), field([]byte("the key")...), field(1, 2))
+		plain, err := gcm.Open(nil, box[7:19], box[19:], aad)
+		if string(plain) != `{"name":"Barbara","n":5}` {
+			t.Errorf("%q", plain)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
+	"time"
 )
 
 // traces are the bytes that a file has of some records and index entries: their seals and their terms.
@@ -272,6 +274,10 @@ func TestStaleStepIsDropped(t *testing.T) {
 	update(t, s, func(tx *Tx) error { return x.Erase(tx, IndexEntry{Value: value, Ref: ref}) })
 	apply(fresh)
 	apply(next)
+	// What a step has brought in shows once its merge is done.
+	for len(x.published.Load().merges) > 0 || x.published.Load().nextMerge(x.tune) != nil {
+		apply(prepare())
+	}
 	view(t, s, func(tx *Tx) error {
 		h, err := x.Lookup(tx, value, 1)
 		if len(h.Refs) != 0 {
@@ -284,6 +290,13 @@ func TestStaleStepIsDropped(t *testing.T) {
 	}
 }
 
+// expired returns a context that ends very soon, but not at once.
+func expired(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(time.Millisecond, cancel)
+	return ctx
+}
+
 func TestScrubWaitsForReaders(t *testing.T) {
 	s := newTestStore(t)
 	c := NewCollection[int](s, "numbers", 1)
@@ -292,7 +305,20 @@ func TestScrubWaitsForReaders(t *testing.T) {
 	done := make(chan error)
 	view(t, s, func(tx *Tx) error {
 		go func() { done <- s.Erase(gone, func(tx *Tx) error { return c.Delete(tx, ID(1)) }) }()
-		// The reader still sees what it began with, and the eraser gives up when its context ends.
+		// Once the eraser keeps new readers out it has come to where it waits for this one.
+		for s.gate.TryRLock() {
+			s.gate.RUnlock()
+			select {
+			case err := <-done:
+				t.Fatalf("it did not wait: %v", err)
+			default:
+				runtime.Gosched()
+			}
+		}
+		// The reader still sees what it began with, and the eraser gives up when its context ends. So does a reader that is kept waiting.
+		if err := s.View(expired(t), func(*Tx) error { return nil }); !errors.Is(err, context.Canceled) {
+			t.Errorf("a second reader: %v", err)
+		}
 		if v, err := c.Get(tx, ID(1)); v != 1 {
 			t.Errorf("%d %v", v, err)
 		}

@@ -115,7 +115,7 @@ func TestIndexAgainstModel(t *testing.T) {
 					if rapid.IntRange(0, 2).Draw(rt, "what") > 0 {
 						var entries []IndexEntry
 						var want [][]uint64
-						for range rapid.IntRange(1, 60).Draw(rt, "inserts") {
+						for range rapid.OneOf(rapid.IntRange(1, 4), rapid.IntRange(1, 60)).Draw(rt, "inserts") {
 							value := fmt.Sprint("v", rapid.IntRange(0, values-1).Draw(rt, "value"))
 							ref++
 							want = append(want, slices.Clone(next[value]))
@@ -371,6 +371,74 @@ func referenceHash(key []byte, label string, value []byte, i uint32) Term {
 	m.Write(value)
 	m.Write(binary.BigEndian.AppendUint32(nil, i))
 	return Term(m.Sum(nil)[:16])
+}
+
+// TestRunsStayFew inserts with no background merging at all: the writers have to keep the number of runs bounded.
+func TestRunsStayFew(t *testing.T) {
+	s := newStoreAt(t, filepath.Join(t.TempDir(), "s.db"), Options{noSync: true, noMerge: true})
+	x := NewIndex(s, "bench")
+	x.tune = smallTuning
+	most := 0
+	for i := range 600 {
+		fillIndex(t, s, x, i*2, i*2+2, 2)
+		most = max(most, len(x.published.Load().runs))
+	}
+	if most > 3*smallTuning.crowdedRuns {
+		t.Errorf("up to %d runs", most)
+	}
+	if err := s.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAbsorbKeepsOffMerges inserts while the newest runs are being merged.
+func TestAbsorbKeepsOffMerges(t *testing.T) {
+	s := newStoreAt(t, filepath.Join(t.TempDir(), "s.db"), Options{noSync: true, noMerge: true})
+	x := NewIndex(s, "bench")
+	x.tune = smallTuning
+	x.tune.crowdedRuns = 1000
+	for i := range 4 {
+		fillIndex(t, s, x, i, i+1, 1) // one contact, seven entries: too many to be taken in
+	}
+	if more, err := x.mergeOnce(t.Context()); !more || err != nil || len(x.published.Load().merges) != 1 {
+		t.Fatal(more, err, x.published.Load())
+	}
+	x.tune.absorbFloor, x.tune.absorbLimit = 100, 100 // now they would be
+	fillIndex(t, s, x, 4, 5, 1)
+	for {
+		more, err := x.mergeOnce(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !more {
+			break
+		}
+	}
+	if set := x.published.Load(); len(set.merges) != 0 || len(set.runs) != 2 {
+		t.Errorf("%d runs, %d merges", len(set.runs), len(set.merges))
+	}
+	view(t, s, func(tx *Tx) error {
+		for n := range uint64(5) {
+			for k := range benchKeys {
+				if h, err := x.Lookup(tx, benchValue(make([]byte, 32), n, k), 2); err != nil || len(h.Refs) != 1 {
+					t.Errorf("contact %d key %d: %+v %v", n, k, h, err)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func TestMaxEqualIsPartOfTheData(t *testing.T) {
+	s := newTestStore(t)
+	fillIndex(t, s, NewIndex(s, "bench", MaxEqual(5)), 0, 10, 10)
+	err := s.View(t.Context(), func(tx *Tx) error {
+		_, err := NewIndex(s, "bench").Lookup(tx, []byte("v"), 1)
+		return err
+	})
+	if err == nil {
+		t.Error("opened with another MaxEqual")
+	}
 }
 
 func TestHashIsHMAC(t *testing.T) {

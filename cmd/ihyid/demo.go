@@ -7,16 +7,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"ihyid/cmd/ihyid/demo"
+	"ihyid/exchange"
 )
 
 func (a *app) demoCommand() *cobra.Command {
-	o := demo.Options{Profile: defaultProfile, Protocol: "noise"}
+	o := demo.Options{Profile: defaultProfile, Protocols: []string{exchange.ProtocolVOPRF, exchange.ProtocolNoise}}
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show the main job: three nodes register, exchange, find whom they share, and leave receipts",
 		Long: `Start three nodes on this machine, each a process with its own keys and its own DID; load a
 list of invented people into each; register every two with each other; find which people every two
-have in common without any personal data leaving a node; verify the signed receipts as an auditor
+have in common without any personal data leaving a node, once by each protocol; verify the signed receipts as an auditor
 would, and show that a tampered one is refused.
 
 Nothing outside this machine is reached, and nothing is left behind unless --dir or --keep is given.

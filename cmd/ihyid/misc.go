@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"runtime"
 	"runtime/debug"
@@ -96,7 +95,7 @@ func (a *app) profilesCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(list, show)
+	cmd.AddCommand(list, show, a.profilesCheck())
 	return cmd
 }
 
@@ -158,18 +157,6 @@ func parseAnonymous(text []byte) (uscadis, secrets []string, err error) {
 		return nil, nil, fmt.Errorf("it holds more than uscadis and secrets")
 	}
 	return uscadis, secrets, nil
-}
-
-// readInput reads a file, or standard input if it is named -.
-func (a *app) readInput(name string, max int64) ([]byte, error) {
-	if name != "-" {
-		return readFile(name, max)
-	}
-	text, err := io.ReadAll(io.LimitReader(a.in, max+1))
-	if err == nil && int64(len(text)) > max {
-		err = fmt.Errorf("standard input holds more than the %d bytes that are allowed", max)
-	}
-	return text, err
 }
 
 func (a *app) didCommand() *cobra.Command {

@@ -86,9 +86,6 @@ administrator then approves or refuses.`,
 	f.StringVar(&expect.Name, "expect-name", "", "`name` that the organisation must have")
 	f.StringVar(&expect.RegistrationNumber, "expect-number", "", "registration `number` that it must have")
 	f.StringVar(&expect.Country, "expect-country", "", "`country` (two letters) that it must be in")
-	for _, name := range []string{"expect-name", "expect-number", "expect-country"} {
-		_ = cmd.MarkFlagRequired(name)
-	}
 	return cmd
 }
 

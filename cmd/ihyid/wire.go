@@ -196,12 +196,9 @@ type verifyOptions struct {
 
 func verifyReceipt(ctx context.Context, receipt []byte, o verifyOptions) (receiptReport, error) {
 	opts := exchange.VerifyReceiptOptions{}
-	for i, text := range o.documents {
-		doc, err := did.ParseDocument(text)
-		if err != nil {
-			return receiptReport{}, fmt.Errorf("document %d of --did-docs: %w", i+1, err)
-		}
-		opts.Documents = append(opts.Documents, doc)
+	var err error
+	if opts.Documents, err = parseDocuments(o.documents); err != nil {
+		return receiptReport{}, err
 	}
 	if !o.offline {
 		web, err := outbound.New(outbound.Options{AllowedNetworks: o.network.Private, ExtraRoots: o.network.Roots})

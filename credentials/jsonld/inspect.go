@@ -18,8 +18,8 @@ type seen struct {
 // may stand only inside JSON literals, which come out whole.
 type tally struct{ scalars, nulls, empties int }
 
-// inspect walks a document before it is expanded and refuses what is not understood here.
-func (p *Processor) inspect(document map[string]any) (*seen, error) {
+// inspect walks an object before it is expanded and refuses what is not understood here.
+func (p *Processor) inspect(object map[string]any) (*seen, error) {
 	w := &inspector{p: p, seen: seen{strings: map[string]struct{}{}}}
 	w.values = contextCheck{values: p.limits.MaxContextValues, reference: func(url string) error {
 		if _, ok := p.remote[url]; !ok {
@@ -27,7 +27,7 @@ func (p *Processor) inspect(document map[string]any) (*seen, error) {
 		}
 		return nil
 	}}
-	if err := w.object(document); err != nil {
+	if err := w.object(object); err != nil {
 		return nil, err
 	}
 	return &w.seen, nil

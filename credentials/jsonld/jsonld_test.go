@@ -49,14 +49,26 @@ func credential(extra, members string) string {
 		v2, extra, ","+strings.TrimPrefix(members, ","))
 }
 
+// canonical gives the canonical form of a document, and makes sure that what is prepared in advance makes no
+// difference.
 func canonical(t testing.TB, p *Processor, d map[string]any) (string, error) {
 	t.Helper()
-	quads, err := p.Quads(context.Background(), d)
-	if err != nil {
-		return "", err
+	plain := &Processor{limits: p.limits, remote: p.remote, known: p.known, options: p.options, parsed: map[string]*active{}, plain: true}
+	var forms [2]string
+	var errs [2]error
+	for i, p := range []*Processor{p, plain} {
+		quads, err := p.Quads(context.Background(), d)
+		if err == nil {
+			var out []byte
+			out, err = rdfc.Canonicalize(context.Background(), quads, rdfc.Options{Hash: crypto.SHA256})
+			forms[i] = string(out)
+		}
+		errs[i] = err
 	}
-	out, err := rdfc.Canonicalize(context.Background(), quads, rdfc.Options{Hash: crypto.SHA256})
-	return string(out), err
+	if forms[0] != forms[1] || (errs[0] == nil) != (errs[1] == nil) {
+		t.Fatalf("prepared: %v\n%s\nplain: %v\n%s", errs[0], forms[0], errs[1], forms[1])
+	}
+	return forms[0], errs[0]
 }
 
 // What the expander drops, lets through or changes without a word, and what a reader of JSON would
@@ -386,5 +398,33 @@ func BenchmarkQuads(b *testing.B) {
 		if _, err := p.Quads(b.Context(), d); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// Documents for which it could make a difference what is prepared (canonical compares).
+func TestPrepared(t *testing.T) {
+	p := processor(t)
+	proof := `"proof":{"type":"DataIntegrityProof","proofPurpose":"assertionMethod","created":"2026-01-01T00:00:00Z","domain":["a","b"],"proofValue":"zzz"}`
+	for name, doc := range map[string]string{
+		"two proofs":       credential(``, `"proof":[{"type":"DataIntegrityProof","proofValue":"zz"},{"id":"urn:p","type":"DataIntegrityProof","previousProof":"urn:q","proofValue":"zzz"}]`),
+		"own type scoped":  credential(`"Z":{"@id":"urn:x:Z","@context":{"q":"urn:x:q"}}`, `"type":["VerifiableCredential","Z"],"q":"x",`+proof),
+		"both types":       `{"@context":["` + v2 + `"],"id":"urn:x:1","type":["VerifiablePresentation","VerifiableCredential"],"issuer":"did:ex:i","credentialSubject":{"id":"did:ex:s","name":"x"},"holder":"did:ex:h",` + proof + `}`,
+		"type twice":       `{"@context":["` + v2 + `"],"id":"urn:x:1","type":["VerifiableCredential","VerifiableCredential"],"issuer":"did:ex:i","credentialSubject":{"id":"did:ex:s","name":"x"},` + proof + `}`,
+		"proof of context": credential(``, `"proof":{"@context":["`+v2+`",{"q":"urn:x:q"}],"type":"DataIntegrityProof","q":"x","proofValue":"zz"}`),
+		"proof of no type": credential(``, `"proof":{"a":"x"}`),
+		"nested proof":     credential(``, `"credentialSubject":{"a":{"type":"VerifiableCredential","issuer":"did:ex:i",`+proof+`}}`),
+		"vocabulary":       credential(`"@vocab":"urn:v:"`, `"q":"x","credentialSubject":{"issuer":"x","domain":"y"},`+proof),
+		"configuration":    `{"@context":["` + v2 + `"],"type":"DataIntegrityProof","cryptosuite":"x","proofPurpose":"assertionMethod","challenge":"c","domain":"d"}`,
+		"nodes inside":     credential(``, `"credentialSubject":[{"id":"did:ex:s","type":"T","a":{"b":"x"}},{"a":"x"}],"evidence":{"type":"T","a":{"type":"DataIntegrityProof","domain":"d"}},`+proof),
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := canonical(t, p, parse(t, doc))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Count(out, "\n") < 3 {
+				t.Errorf("states too little:\n%s", out)
+			}
+		})
 	}
 }

@@ -50,8 +50,9 @@ type BlindedSet struct {
 // RFC 9497 blinds with r·H(x) and unblinds with 1/r. The evaluator cannot see the difference (it gets a uniform
 // point either way) and the function is the same, so both interoperate. What differs is the initiator's work in blinding and
 // unblinding: two multiplications of points that differ each time and the inversion of a scalar, against two of fixed
-// points (G, and the public key, for which a table of 40 KiB is made in a seventh of a millisecond). Measured on one quiet core of an AMD EPYC (Zen 4), that is 26 + 26 µs and an inversion against
-// 9 + 9 µs an element, of some 125 µs that an element costs both sides in all. Additive it is.
+// points (G, and the public key, for which a table of 40 KiB is made in a seventh of a millisecond). Measured on one core of an AMD EPYC (Zen 4), a multiplication takes
+// 26 µs against 9 µs when the machine is quiet, 40 against 13 when it is busy, and all that an element costs both sides together is
+// worth some five of the former. Additive it is.
 //
 // Its price is known (Jarecki, Krawczyk and Xu, "On the (In)Security of the Diffie-Hellman Oblivious PRF with
 // Multiplicative Blinding", PKC 2021, whose word for additive this is): who unblinds with a point other than the k·G under which

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -338,6 +339,12 @@ func TestWatchProgress(t *testing.T) {
 			for n := range uint64(1000) {
 				time.Sleep(10 * time.Millisecond)
 				t.Progress(n+1, 1000)
+				if n%100 == 50 {
+					// What is committed must not take what is shown back to the last checkpoint.
+					if err := t.q.s.Update(context.Background(), func(tx *store.Tx) error { return t.Result(tx, n) }); err != nil {
+						return err
+					}
+				}
 			}
 			return nil
 		}})
@@ -356,7 +363,7 @@ func TestWatchProgress(t *testing.T) {
 		if last.State != Done || last.Done != 1000 || last.Unit != "rows" || last.Message != "reading" {
 			t.Errorf("%+v", last)
 		}
-		if seen < 50 || seen > 110 {
+		if seen < 50 || seen > 130 {
 			t.Errorf("%d states in 10 s", seen)
 		}
 		// Somebody who watches an ended job gets its last state, and the end.
@@ -414,38 +421,38 @@ func TestSaveAfterTheEnd(t *testing.T) {
 	}
 }
 
-func TestWorkersBoundAndOrder(t *testing.T) {
-	var mu sync.Mutex
-	var order []string
-	now, most := 0, 0
-	gate := make(chan struct{})
-	b := start(t, newPath(t), Options{Workers: 3}, map[string]Handler{"x": func(_ context.Context, t *Task) error {
-		mu.Lock()
-		now++
-		most = max(most, now)
-		order = append(order, t.Job().ID)
-		mu.Unlock()
+func TestWorkersAreBounded(t *testing.T) {
+	const workers, jobs = 3, 12
+	var now, most, ran atomic.Int32
+	begun, gate := make(chan struct{}), make(chan struct{})
+	b := start(t, newPath(t), Options{Workers: workers}, map[string]Handler{"x": func(context.Context, *Task) error {
+		n := now.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		ran.Add(1)
+		begun <- struct{}{}
 		<-gate
-		mu.Lock()
-		now--
-		mu.Unlock()
+		now.Add(-1)
 		return nil
 	}})
 	var ids []string
-	for range 12 {
+	for range jobs {
 		ids = append(ids, b.enqueue("x", nil).ID)
 	}
-	for range ids {
+	for range workers {
+		<-begun
+	}
+	for n := range jobs {
 		gate <- struct{}{}
+		if n < jobs-workers {
+			<-begun
+		}
 	}
 	for _, id := range ids {
 		b.await(id, Done)
 	}
-	if most != 3 {
-		t.Errorf("%d at once", most)
-	}
-	if len(order) != len(ids) {
-		t.Errorf("run %v", order)
+	if most.Load() != workers || ran.Load() != jobs {
+		t.Errorf("%d at once, %d run", most.Load(), ran.Load())
 	}
 }
 
@@ -548,6 +555,58 @@ func TestDeaths(t *testing.T) {
 	b.await(j.ID, Cancelled)
 	if ran != 1 {
 		t.Error("a cancelled job was run")
+	}
+}
+
+func TestSaveForgivesDeaths(t *testing.T) {
+	b := start(t, newPath(t), Options{}, map[string]Handler{"x": func(_ context.Context, task *Task) error {
+		q := task.q
+		deaths := func() (n int) {
+			err := q.s.View(context.Background(), func(tx *store.Tx) error {
+				r, err := q.col.Get(tx, store.ID(task.n))
+				n = r.Deaths
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			return n
+		}
+		err := q.s.Update(context.Background(), func(tx *store.Tx) error {
+			r, err := q.col.Get(tx, store.ID(task.n))
+			r.Deaths = 3
+			return errors.Join(err, q.col.Put(tx, store.ID(task.n), r))
+		})
+		if err != nil || deaths() != 3 {
+			t.Error(err, deaths())
+		}
+		if err := q.s.Update(context.Background(), func(tx *store.Tx) error { return task.Save(tx, 1, 1, 2) }); err != nil {
+			t.Error(err)
+		}
+		if deaths() != 0 {
+			t.Errorf("%d deaths after a checkpoint", deaths())
+		}
+		return nil
+	}})
+	b.await(b.enqueue("x", nil).ID, Done)
+}
+
+// TestLateNewsIsDropped shows a watcher two states in the wrong order, as two commits close together can.
+func TestLateNewsIsDropped(t *testing.T) {
+	b := start(t, newPath(t), Options{}, nil)
+	j := b.enqueue("x", nil)
+	ch, err := b.Watch(t.Context(), j.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-ch
+	news := func(revision, done uint64) {
+		b.changed(1, record{Job: Job{ID: j.ID, State: Running, Done: done}, Revision: revision})
+	}
+	news(7, 70)
+	news(6, 60)
+	if got := <-ch; got.Done != 70 {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -6,8 +6,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -25,6 +28,12 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	program = path
+	flag.Parse()
+	// These tests wait for time limits of the nodes more than they work, so more of them run at once than there are cores.
+	if err := flag.Set("test.parallel", strconv.Itoa(max(6, runtime.GOMAXPROCS(0)))); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	status := m.Run()
 	remove()
 	os.Exit(status)

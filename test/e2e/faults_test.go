@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"ihyid/exchange"
@@ -70,13 +71,12 @@ func TestPeerIsGone(t *testing.T) {
 
 	// From the claims on nothing answers any more, and the node behind is dead.
 	reached := make(chan struct{})
-	var dead bool
+	var dead atomic.Bool
 	line.during(func(p passed) fault {
-		if p.Kind == "IhyidClaimsRequest" && !dead {
-			dead = true
+		if p.Kind == "IhyidClaimsRequest" && dead.CompareAndSwap(false, true) {
 			close(reached)
 		}
-		if dead {
+		if dead.Load() {
 			return cut
 		}
 		return pass

@@ -73,7 +73,7 @@ func behind(t *testing.T, net_ *harness.Net, name string, serve ...string) (*har
 	return node, p
 }
 
-// during sets what becomes of requests from now on; nil lets all pass.
+// during sets what becomes of requests from now on; nil lets all pass. f is called by many at once.
 func (p *proxy) during(f func(passed) fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -126,13 +126,13 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s := passed{kindOf(r, body), r.Method, r.URL.Path, body}
 	p.mu.Lock()
-	what := pass
-	if p.fault != nil {
-		what = p.fault(s)
-	}
 	p.seen = append(p.seen, s)
-	target := p.target
+	target, decide := p.target, p.fault
 	p.mu.Unlock()
+	what := pass
+	if decide != nil {
+		what = decide(s)
+	}
 	switch what {
 	case cut:
 		panic(http.ErrAbortHandler)

@@ -1,5 +1,4 @@
-// Package testkeys makes keys for the tests of the packages above it and resolves did:key, so that
-// those tests need no other package.
+// Package testkeys makes keys for the tests of the packages above it and resolves did:key.
 package testkeys
 
 import (
@@ -13,7 +12,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/multiformats/go-multibase"
+	"ihyid/did"
 )
 
 // Key is a key pair with its did:key.
@@ -45,23 +44,7 @@ func New(kind string) Key {
 
 // Of gives a key's did:key.
 func Of(signer crypto.Signer) Key {
-	var b []byte
-	switch k := signer.Public().(type) {
-	case *ecdsa.PublicKey:
-		b = []byte{0x80, 0x24}
-		if k.Curve == elliptic.P384() {
-			b = []byte{0x81, 0x24}
-		}
-		point, err := k.Bytes()
-		if err != nil {
-			panic(err)
-		}
-		half := (len(point) - 1) / 2 // 4 ‖ x ‖ y, to be compressed
-		b = append(append(b, 2+point[2*half]&1), point[1:1+half]...)
-	case ed25519.PublicKey:
-		b = append([]byte{0xed, 0x01}, k...)
-	}
-	id, err := multibase.Encode(multibase.Base58BTC, b)
+	id, err := did.EncodeMultikey(signer.Public())
 	if err != nil {
 		panic(err)
 	}
@@ -70,31 +53,10 @@ func Of(signer crypto.Signer) Key {
 
 // Public gives the key that a did:key URL names.
 func Public(_ context.Context, method string) (crypto.PublicKey, error) {
-	did, fragment, _ := strings.Cut(method, "#")
-	id, ok := strings.CutPrefix(did, "did:key:")
+	subject, fragment, _ := strings.Cut(method, "#")
+	id, ok := strings.CutPrefix(subject, "did:key:")
 	if !ok || id != fragment {
 		return nil, errors.New("not a did:key method")
 	}
-	_, b, err := multibase.Decode(id)
-	if err != nil || len(b) < 3 {
-		return nil, errors.New("not a multikey")
-	}
-	var curve elliptic.Curve
-	switch [2]byte(b[:2]) {
-	case [2]byte{0xed, 0x01}:
-		return ed25519.PublicKey(b[2:]), nil
-	case [2]byte{0x80, 0x24}:
-		curve = elliptic.P256()
-	case [2]byte{0x81, 0x24}:
-		curve = elliptic.P384()
-	default:
-		return nil, errors.New("not a known multikey")
-	}
-	x, y := elliptic.UnmarshalCompressed(curve, b[2:])
-	if x == nil {
-		return nil, errors.New("not a point")
-	}
-	size := (curve.Params().BitSize + 7) / 8
-	point := append([]byte{4}, x.FillBytes(make([]byte, size))...)
-	return ecdsa.ParseUncompressedPublicKey(curve, append(point, y.FillBytes(make([]byte, size))...))
+	return did.DecodeMultikey(id)
 }
