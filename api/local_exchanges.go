@@ -85,7 +85,7 @@ type reasonInput struct {
 type confirmInput struct {
 	DID  string `path:"did" doc:"The peer's DID, percent-encoded." maxLength:"2048" example:"did:web:relief.example.org"`
 	Body struct {
-		Fingerprint string `json:"fingerprint" minLength:"40" maxLength:"100" doc:"The digits as the other side read them; spaces do not count."`
+		Fingerprint string `json:"fingerprint" minLength:"1" maxLength:"100" doc:"The digits as the other side read them; spaces do not count."`
 	}
 }
 
