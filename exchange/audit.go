@@ -21,6 +21,10 @@ type VerifyReceiptOptions struct {
 	Resolver  did.Resolver    // for DIDs that are not among the documents; nil: nothing is resolved but did:key
 	Clock     func() time.Time
 	Evidence  credentials.Evidence // for keys that are retired now; see PROTOCOL section 9
+	// StatusLists fetches the lists that tell whether a party has taken its signature back; nil: none can be asked, and the check is skipped. It is skipped too where
+	// a list's host cannot be reached, unless RequireStatus.
+	StatusLists   credentials.StatusLists
+	RequireStatus bool
 }
 
 // ReceiptReport is every check that was made of a receipt, by name, with its outcome.
@@ -67,9 +71,17 @@ func VerifyReceipt(ctx context.Context, file []byte, o VerifyReceiptOptions) *Re
 	}
 	for i, p := range parties {
 		source := &documentSource{options: o, inFile: f.DIDDocuments[p.name]}
-		v := &credentials.Verifier{Keys: source, Clock: o.Clock, Evidence: o.Evidence}
-		result := v.Credential(ctx, f.Receipts[i], credentials.CredentialOptions{})
+		lists := &reachable{lists: o.StatusLists}
+		v := &credentials.Verifier{Keys: source, Clock: o.Clock, Evidence: o.Evidence, StatusLists: lists}
+		how := credentials.CredentialOptions{}
+		if o.StatusLists == nil && !o.RequireStatus {
+			how.SkipStatus = "no status list can be asked: whether this party has taken its signature back since is not known"
+		}
+		result := v.Credential(ctx, f.Receipts[i], how)
 		for _, c := range result.Checks {
+			if c.Name == credentials.CheckStatus && c.Outcome == credentials.Failed && lists.unreachable != nil && !o.RequireStatus {
+				c = credentials.Check{Name: c.Name, Outcome: credentials.Skipped, Reason: "the status list could not be fetched: " + lists.unreachable.Error()}
+			}
 			c.Name = p.role + "." + c.Name
 			r.Checks = append(r.Checks, c)
 		}
@@ -78,6 +90,25 @@ func VerifyReceipt(ctx context.Context, file []byte, o VerifyReceiptOptions) *Re
 		r.Checks = append(r.Checks, source.check(p.role, p.document)...)
 	}
 	return r
+}
+
+// reachable fetches status lists and remembers if a host could not be reached. A host that answered, with an error too, was.
+type reachable struct {
+	lists       credentials.StatusLists
+	unreachable error
+}
+
+// StatusList implements credentials.StatusLists.
+func (r *reachable) StatusList(ctx context.Context, url string) ([]byte, error) {
+	if r.lists == nil {
+		return nil, errors.New("no status list can be asked here")
+	}
+	body, err := r.lists.StatusList(ctx, url)
+	var answered interface{ HTTPStatus() int }
+	if err != nil && !errors.As(err, &answered) {
+		r.unreachable = err
+	}
+	return body, err
 }
 
 // readReceiptFile parses a receipt file strictly, and the statement of its first credential.

@@ -44,6 +44,7 @@ type Options struct {
 	MaxNoisePerDay       uint64        // entries of noise bundles that one peer may send in a day (UTC); 0: DefaultNoisePerDay of the largest bundle
 	SessionLife          time.Duration // how long an exchange may rest before it fails; 0: 24 hours
 	PollInterval         time.Duration // how often the initiator asks how far the responder is; 0: 1 second
+	Proof                string        // how receipts, organisation credentials and status lists are secured: ProofRDFC (""), ProofJCS, ProofJOSE
 	RequireConfirmed     bool          // exchange only with peers whose fingerprint an administrator has compared (ConfirmPeer)
 
 	Clock  func() time.Time
@@ -60,6 +61,8 @@ type Node struct {
 	jobs      *jobs.Queue
 	transport Transport
 	issuer    *credentials.Issuer
+	evidence  string // suite of receipts, organisation credentials and status lists
+	published published
 
 	maxNoise                    uint64
 	noisePerDay                 uint64
@@ -94,6 +97,7 @@ type tables struct {
 	epochs    *store.Collection[epoch]
 	receipts  *store.Collection[receiptRecord]
 	changes   *store.Collection[Change]
+	lists     *store.Collection[statusLists]
 }
 
 var errNoIdentity = errors.New("this store holds no node yet")
@@ -136,6 +140,10 @@ func newNode(o Options) (*Node, error) {
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
+	var err error
+	if n.evidence, err = evidenceSuite(o.Proof); err != nil {
+		return nil, err
+	}
 	n.issuer = &credentials.Issuer{Suite: messageSuite, Clock: n.now}
 	n.challenges = newChallenges(n.now, n.rand)
 	n.kept = tables{
@@ -149,6 +157,7 @@ func newNode(o Options) (*Node, error) {
 		matches:   store.NewCollection[[]Match](o.Store, "matches", 1),
 		receipts:  store.NewCollection[receiptRecord](o.Store, "receipts", 1),
 		changes:   store.NewCollection[Change](o.Store, "changes", 1),
+		lists:     store.NewCollection[statusLists](o.Store, "status-lists", 1),
 	}
 	return n, nil
 }

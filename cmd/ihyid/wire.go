@@ -222,7 +222,7 @@ func verifyReceipt(ctx context.Context, receipt []byte, o verifyOptions) (receip
 			return receiptReport{}, err
 		}
 		defer web.Close()
-		opts.Resolver = newResolver(web, o.network)
+		opts.Resolver, opts.StatusLists = newResolver(web, o.network), statusFetcher{web}
 	}
 	r := exchange.VerifyReceipt(ctx, receipt, opts)
 	out := receiptReport{Verified: r.Passed(), Checks: []receiptCheck{}}
