@@ -24,6 +24,9 @@ type Options struct {
 	Register Register
 	Jobs     Jobs
 	Profiles map[string]*contacts.Profile // by name
+	// Credentials signs and verifies beside exchanges, and publishes the status of receipts; nil: no VC API, no status lists.
+	Credentials Credentials
+	OpenVerify  bool // anybody may have credentials verified on the public side
 
 	Version string // of the program, for /status and /openapi.json
 	// TokenDigest is the SHA-256 of a token. Whoever holds the token may use the local API on the
@@ -41,6 +44,9 @@ type Server struct {
 	jobs     Jobs
 	profiles map[string]*contacts.Profile
 
+	credentials Credentials
+	openVerify  bool
+
 	version string
 	token   []byte
 	limits  Limits
@@ -48,9 +54,10 @@ type Server struct {
 	now     func() time.Time
 	started time.Time
 
-	chunks   places
-	imports  places
-	watchers places
+	chunks    places
+	imports   places
+	verifying places // verifications asked for by anybody
+	watchers  places
 
 	stop     chan struct{} // closed when the node begins to stop
 	stopOnce sync.Once
@@ -69,6 +76,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		node: o.Node, register: o.Register, jobs: o.Jobs, profiles: o.Profiles,
+		credentials: o.Credentials, openVerify: o.OpenVerify,
 		version: o.Version, token: o.TokenDigest, limits: o.Limits.withDefaults(), logger: o.Logger, now: o.Clock,
 		stop: make(chan struct{}),
 	}
@@ -82,6 +90,7 @@ func New(o Options) (*Server, error) {
 		s.now = time.Now
 	}
 	s.started = s.now()
+	s.verifying = newPlaces(s.limits.Verifications)
 	s.chunks, s.imports, s.watchers = newPlaces(s.limits.Chunks), newPlaces(s.limits.Imports), newPlaces(s.limits.Watchers)
 
 	public := newRouter()

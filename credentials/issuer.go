@@ -13,6 +13,7 @@ import (
 	"ihyid/credentials/dataintegrity"
 	"ihyid/credentials/ijson"
 	"ihyid/credentials/jose"
+	"ihyid/credentials/jsonld"
 )
 
 // The purposes of proofs that are used here (Controlled Identifiers 1.0 section 2.3).
@@ -49,6 +50,16 @@ type Issuer struct {
 
 // ErrNotIssuer says that a document names another as its issuer or holder than the owner of the key.
 var ErrNotIssuer = errors.New("the key belongs to another than the document names")
+
+// IsDocumentError reports whether an Issuer refused a document for what it is or says, rather than failed.
+func IsDocumentError(err error) bool {
+	var coded *dataintegrity.Error
+	if errors.As(err, &coded) {
+		return coded.Code == dataintegrity.ProofTransformation || coded.Code == dataintegrity.Parsing ||
+			errors.Is(err, jsonld.ErrDocument) || errors.Is(err, jsonld.ErrUnknownContext)
+	}
+	return errors.Is(err, ErrModel) || errors.Is(err, ErrNotIssuer) || errors.Is(err, jsonld.ErrDocument) || errors.Is(err, jsonld.ErrUnknownContext)
+}
 
 // Credential checks an unsecured credential against the data model, adds a proof by the issuer that
 // it names, and gives it back in canonical form; or, with SuiteJOSE, as a compact JWS.

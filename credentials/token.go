@@ -42,6 +42,15 @@ func Embed(secured []byte) (map[string]any, error) {
 	}, nil
 }
 
+// EmbedPresentation gives the JSON value that stands for a presentation secured as a token.
+func EmbedPresentation(token []byte) map[string]any {
+	return map[string]any{
+		"@context": []any{ContextV2},
+		"id":       "data:application/" + jose.TypePresentation + "," + string(bytes.TrimSpace(token)),
+		"type":     envelopedPresentation,
+	}
+}
+
 // unwrap takes the token out of an enveloped object.
 func unwrap(d map[string]any, typ, media string) ([]byte, error) {
 	contexts := each(d["@context"])
