@@ -166,6 +166,11 @@ func (i *Issuer) addProof(ctx context.Context, secured []byte, key Key, o ProofO
 	if err != nil {
 		return nil, err
 	}
+	if signsJSON(i.suiteName(o)) {
+		if err := i.Suites.defined(ctx, unsecured); err != nil {
+			return nil, err
+		}
+	}
 	proof, err := i.prove(ctx, signed, key, o)
 	if err != nil {
 		return nil, err
@@ -186,6 +191,11 @@ func (i *Issuer) read(unsecured []byte) (map[string]any, error) {
 
 // secure adds the first proof to a document, or makes a token of it.
 func (i *Issuer) secure(ctx context.Context, d map[string]any, typ, cty string, key Key, o ProofOptions) ([]byte, error) {
+	if signsJSON(i.suiteName(o)) {
+		if err := i.Suites.defined(ctx, d); err != nil {
+			return nil, err
+		}
+	}
 	if i.suiteName(o) == SuiteJOSE {
 		return i.token(d, typ, cty, key, o)
 	}
