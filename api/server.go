@@ -27,6 +27,7 @@ type Options struct {
 	// Credentials signs and verifies beside exchanges, and publishes the status of receipts; nil: no VC API, no status lists.
 	Credentials Credentials
 	OpenVerify  bool // anybody may have credentials verified on the public side
+	DIDs        DIDs // nil: identifiers are not resolved
 
 	Version string // of the program, for /status and /openapi.json
 	// TokenDigest is the SHA-256 of a token. Whoever holds the token may use the local API on the
@@ -43,6 +44,7 @@ type Server struct {
 	register Register
 	jobs     Jobs
 	profiles map[string]*contacts.Profile
+	dids     DIDs
 
 	credentials Credentials
 	openVerify  bool
@@ -75,7 +77,7 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("api: TokenDigest must have %d bytes", sha256.Size)
 	}
 	s := &Server{
-		node: o.Node, register: o.Register, jobs: o.Jobs, profiles: o.Profiles,
+		node: o.Node, dids: o.DIDs, register: o.Register, jobs: o.Jobs, profiles: o.Profiles,
 		credentials: o.Credentials, openVerify: o.OpenVerify,
 		version: o.Version, token: o.TokenDigest, limits: o.Limits.withDefaults(), logger: o.Logger, now: o.Clock,
 		stop: make(chan struct{}),

@@ -13,25 +13,39 @@ import (
 
 // TestLostReplies loses the reply to every message once: each is asked for again, under a purpose that JSON writers spell in several ways.
 func TestLostReplies(t *testing.T) {
+	for protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) { testLostReplies(t, protocol) })
+	}
+}
+
+func testLostReplies(t *testing.T, protocol string) {
 	w, a, b := friends(t)
 	a.importCSV(listA)
 	b.importCSV(listB)
 	lost := map[string]bool{}
 	w.intercept = func(from *testNode, r *TransportRequest) (*TransportResponse, error) {
-		if from != a || !strings.HasSuffix(r.URL, "/messages") {
+		if from != a || strings.HasSuffix(r.URL, "/challenges") {
 			return nil, nil
 		}
-		e, err := readEnvelope(r.Body)
-		if err != nil || lost[string(e.Kind)] {
-			return nil, err
+		_, path, _ := strings.Cut(r.URL, "/node/")
+		what := r.Method + " " + path
+		if path == "messages" {
+			e, err := readEnvelope(r.Body)
+			if err != nil {
+				return nil, err
+			}
+			what = string(e.Kind)
 		}
-		lost[string(e.Kind)] = true
-		if _, err := b.serve(t.Context(), *r, "messages"); err != nil {
+		if lost[what] || strings.Count(path, "/") == 1 {
+			return nil, nil
+		}
+		lost[what] = true
+		if _, err := b.serve(t.Context(), *r, path); err != nil {
 			return nil, err
 		}
 		return nil, errors.New("the line broke")
 	}
-	e, err := a.StartExchange(t.Context(), Request{Peer: b.DID(), Profile: "soundex/1", Protocol: ProtocolNoise, Purpose: `food & <shelter> "2026"`})
+	e, err := a.StartExchange(t.Context(), Request{Peer: b.DID(), Profile: "soundex/1", Protocol: protocol, Purpose: `food & <shelter> "2026"`})
 	must(t, err)
 	a.await(e.Job)
 	e, err = a.Exchange(t.Context(), e.ID)
@@ -39,8 +53,9 @@ func TestLostReplies(t *testing.T) {
 	if e.State != StateDone || e.InCommon != 2 {
 		t.Errorf("%+v", e)
 	}
-	if len(lost) != 6 {
-		t.Errorf("%d kinds of message were lost: %v", len(lost), lost)
+	// Six messages; noise: a chunk of entries, of claims, of answers; voprf: of points, evaluations, tags, claims, answers.
+	if want := map[string]int{ProtocolNoise: 9, ProtocolVOPRF: 11}[protocol]; len(lost) != want {
+		t.Errorf("%d replies were lost: %v", len(lost), lost)
 	}
 }
 
@@ -65,8 +80,20 @@ func TestResponderFails(t *testing.T) {
 	}
 }
 
-// TestResultNeedsReceipt stops an exchange after the claims: neither side is shown a result.
+// TestResultNeedsReceipt stops an exchange after the claims, or before the last message: neither side is shown a result.
 func TestResultNeedsReceipt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		protocol string
+		at       kind
+	}{
+		"noise": {ProtocolNoise, kindAnswers}, "voprf": {ProtocolVOPRF, kindResult},
+		"noise, receipt": {ProtocolNoise, kindCompletion}, "voprf, receipt": {ProtocolVOPRF, kindCompletion},
+	} {
+		t.Run(name, func(t *testing.T) { testResultNeedsReceipt(t, tc.protocol, tc.at) })
+	}
+}
+
+func testResultNeedsReceipt(t *testing.T, protocol string, at kind) {
 	w, a, b := friends(t)
 	a.importCSV(listA)
 	b.importCSV(listB)
@@ -74,12 +101,12 @@ func TestResultNeedsReceipt(t *testing.T) {
 		if from != a || !strings.HasSuffix(r.URL, "/messages") {
 			return nil, nil
 		}
-		if e, err := readEnvelope(r.Body); err != nil || e.Kind != kindAnswers {
+		if e, err := readEnvelope(r.Body); err != nil || e.Kind != at {
 			return nil, err
 		}
 		return nil, errors.New("the line is down for good")
 	}
-	e, err := a.StartExchange(t.Context(), Request{Peer: b.DID(), Profile: "soundex/1", Protocol: ProtocolNoise, Purpose: "a test"})
+	e, err := a.StartExchange(t.Context(), Request{Peer: b.DID(), Profile: "soundex/1", Protocol: protocol, Purpose: "a test"})
 	must(t, err)
 	changes, err := a.queue.Watch(t.Context(), e.Job)
 	must(t, err)

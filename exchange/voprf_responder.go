@@ -3,6 +3,7 @@ package exchange
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"ihyid/exchange/answer"
@@ -50,23 +51,11 @@ func outputBytes(outputs []voprf.Output) []byte {
 	return b
 }
 
-// evaluated gives the evaluation of one chunk of points, which is under the committed root. Asked for again, the points come out the
-// same with another proof, and are not counted again.
+// evaluated gives the evaluation of one chunk of points, which is under the committed root. It is made once and kept: asked for again, it is the same
+// byte for byte, costs nothing and is not counted again.
 func (n *Node) evaluated(ctx context.Context, s *session, index uint32) ([]byte, error) {
 	if s.State != StateAccepted || int(index) >= len(s.Arrived[setBundle]) || s.Arrived[setBundle][index].First == nil {
 		return nil, notYet(s)
-	}
-	var points []byte
-	err := n.store.View(ctx, func(tx *store.Tx) (err error) {
-		points, err = n.kept.chunks.Get(tx, chunkKey(s.ID, setBundle, index))
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	key, err := n.sessionEpoch(ctx, s)
-	if err != nil {
-		return nil, err
 	}
 	select { // one at a time: each takes all cores
 	case n.evaluating <- struct{}{}:
@@ -74,11 +63,34 @@ func (n *Node) evaluated(ctx context.Context, s *session, index uint32) ([]byte,
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	var points, kept []byte
+	err := n.store.View(ctx, func(tx *store.Tx) (err error) {
+		if kept, err = n.kept.chunks.Get(tx, chunkKey(s.ID, setEvaluated, index)); !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		points, err = n.kept.chunks.Get(tx, chunkKey(s.ID, setBundle, index))
+		return err
+	})
+	if err != nil || kept != nil {
+		return kept, err
+	}
+	key, err := n.sessionEpoch(ctx, s)
+	if err != nil {
+		return nil, err
+	}
 	out, proof, err := key.Evaluate(ctx, points)
 	if err != nil {
 		return nil, &Error{Code: CodeCommitment, Detail: "the points cannot be evaluated", Err: err}
 	}
-	return append(out, proof[:]...), nil
+	out = append(out, proof[:]...)
+	defer n.locks.lock(s.ID)()
+	return out, n.store.Update(ctx, func(tx *store.Tx) error {
+		// The exchange may have ended meanwhile: nothing of it is to be kept then, or be told.
+		if now, err := n.kept.sessions.Get(tx, s.key()); err != nil || now.State != StateAccepted {
+			return errors.Join(err, notYet(s))
+		}
+		return n.kept.chunks.Put(tx, chunkKey(s.ID, setEvaluated, index), out)
+	})
 }
 
 // onOffer takes the commitment to the initiator's claims, once all its points are here.

@@ -43,8 +43,11 @@ the other's data.
 
 The exchange goes on in the node if this command is interrupted.`,
 		Example: `  ihyid exchange run --peer did:web:shelter.example.net --purpose "winter kits 2026"
-  ihyid exchange run --peer did:web:shelter.example.net --profile soundex/1 --protocol noise --purpose "winter kits 2026" --json`,
+  ihyid exchange run --peer did:web:shelter.example.net --profile soundex/1 --protocol voprf --purpose "winter kits 2026" --json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if r.Protocol == exchange.ProtocolNoise {
+				a.say("Beware: whoever holds a bundle of the protocol noise can guess names and dates at leisure. Use voprf unless the other side cannot.")
+			}
 			return a.with(func(c *client.Client) error {
 				return a.runExchange(cmd.Context(), c, r, noWait, timeout)
 			})
@@ -53,7 +56,7 @@ The exchange goes on in the node if this command is interrupted.`,
 	f := cmd.Flags()
 	f.StringVar(&r.Peer, "peer", "", "`DID` of the peer")
 	f.StringVar(&r.Profile, "profile", defaultProfile, "matching profile; ihyid profiles list shows them")
-	f.StringVar(&r.Protocol, "protocol", "noise", "how: noise")
+	f.StringVar(&r.Protocol, "protocol", exchange.ProtocolVOPRF, "how: voprf, or noise for small lists (the other side can guess names and dates from it at leisure)")
 	f.StringVar(&r.Purpose, "purpose", "", "why; it stands in the receipt (1 to 200 characters)")
 	f.BoolVar(&noWait, "no-wait", false, "do not wait for the end; ihyid exchange show ID tells how far it is")
 	f.DurationVar(&timeout, "timeout", 0, "wait at most this long, such as 10m (default: as long as it takes)")

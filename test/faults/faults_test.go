@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -195,13 +196,13 @@ func TestExchangeSurvivesKills(t *testing.T) {
 		}
 	}
 	harness.Befriend(a, b)
-	want := settled(t, a, b, begin(t, a, b))
+	want := settled(t, a, b, begin(t, a, b, exchange.ProtocolNoise))
 	if want.InCommon == 0 {
 		t.Fatal("the lists have nothing in common")
 	}
 	kills := 0
-	for round := range rounds(t, 12) {
-		id := begin(t, a, b)
+	for round := range rounds(t, 6) {
+		id := begin(t, a, b, []string{exchange.ProtocolVOPRF, exchange.ProtocolNoise}[round%2])
 		for range 1 + rnd.IntN(3) {
 			after(rnd, 250*time.Millisecond)
 			victims := [][]*harness.Node{{a}, {b}, {a, b}}[rnd.IntN(3)]
@@ -225,9 +226,67 @@ func TestExchangeSurvivesKills(t *testing.T) {
 	healthy(t, b)
 }
 
-func begin(t *testing.T, a, b *harness.Node) string {
+// TestLargeExchangeSurvivesKills kills either node in every stage of one large exchange by voprf. IHYID_FAULT_CONTACTS=200000 makes it as large as the
+// largest organisations that are expected; it then takes some minutes.
+func TestLargeExchangeSurvivesKills(t *testing.T) {
+	size := 3000
+	if s := os.Getenv("IHYID_FAULT_CONTACTS"); s != "" {
+		var err error
+		size, err = strconv.Atoi(s)
+		harness.Check(t, err)
+		was := harness.Limit
+		harness.Limit += time.Duration(size) * 10 * time.Millisecond
+		defer func() { harness.Limit = was }()
+	}
+	rnd := random(t)
+	net := harness.New(t, program)
+	a, b := net.Add("alpha"), net.Add("beta")
+	population, err := lists.New(lists.Options{N: size, Seed: 12, Overlap: 0.3})
+	harness.Check(t, err)
+	for i, n := range []*harness.Node{a, b} {
+		var list bytes.Buffer
+		harness.Check(t, population.WriteCSV(&list, i))
+		job, err := n.Import(list.Bytes())
+		harness.Check(t, err)
+		if j := n.Job(job.ID); j.State != "done" {
+			t.Fatalf("import: %s", j.Error)
+		}
+	}
+	harness.Befriend(a, b)
+	begun := time.Now()
+	want := settled(t, a, b, begin(t, a, b, exchange.ProtocolVOPRF))
+	undisturbed := time.Since(begun)
+	id := begin(t, a, b, exchange.ProtocolVOPRF)
+	seen, kills := map[exchange.State]bool{}, 0
+	for begun = time.Now(); ; {
+		e, err := a.Client.Exchange(t.Context(), id)
+		harness.Check(t, err)
+		if e.State.Finished() || kills == 12 {
+			break
+		}
+		if !seen[e.State] || rnd.IntN(20) == 0 { // once in every stage, and at random
+			seen[e.State] = true
+			victim := []*harness.Node{a, b}[rnd.IntN(2)]
+			victim.Kill()
+			victim.Start()
+			kills++
+		}
+		after(rnd, undisturbed/10+10*time.Millisecond)
+	}
+	got := settled(t, a, b, id)
+	t.Logf("%d contacts a side: undisturbed %.1f s; %d kills, in %v: %.1f s", size, undisturbed.Seconds(), kills, slices.Collect(maps.Keys(seen)), time.Since(begun).Seconds())
+	if got.InCommon != want.InCommon || got.Possible != want.Possible || want.InCommon == 0 {
+		t.Fatalf("%d in common and %d possible; undisturbed %d and %d", got.InCommon, got.Possible, want.InCommon, want.Possible)
+	}
+	a.Stop()
+	b.Stop()
+	healthy(t, a)
+	healthy(t, b)
+}
+
+func begin(t *testing.T, a, b *harness.Node, protocol string) string {
 	t.Helper()
-	e, err := a.Client.StartExchange(t.Context(), exchange.Request{Peer: b.DID, Profile: "soundex/1", Protocol: "noise", Purpose: "fault test"})
+	e, err := a.Client.StartExchange(t.Context(), exchange.Request{Peer: b.DID, Profile: "soundex/1", Protocol: protocol, Purpose: "fault test"})
 	harness.Check(t, err)
 	return e.ID
 }

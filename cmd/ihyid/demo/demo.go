@@ -28,8 +28,10 @@ type Options struct {
 	Keep     bool     // leave the nodes running until ctx ends
 	InitArgs []string // further flags of `ihyid init`
 	Profile  string   // matching profile
-	Protocol string   // of the exchanges
 	Proof    string   // how the nodes secure evidence: rdfc, jcs, jose; "": rdfc
+	KMS      string   // where the keys are: "" or "file", "pkcs11" (a SoftHSM token for each node)
+	// Protocols are the matching protocols by which every two nodes exchange, one after the other; all must find the same.
+	Protocols []string
 
 	Out io.Writer // the story, for people; nil for none
 }
@@ -39,6 +41,7 @@ type Result struct {
 	OK               bool         `json:"ok"`
 	Dir              string       `json:"dir,omitempty"`
 	Profile          string       `json:"profile"`
+	KMS              string       `json:"kms"`
 	Nodes            []NodeResult `json:"nodes"`
 	Pairs            []PairResult `json:"pairs"`
 	ReceiptsVerified int          `json:"receipts_verified"`
@@ -56,7 +59,7 @@ type NodeResult struct {
 	Duplicates   int    `json:"possible_duplicates"`
 }
 
-// PairResult is what two organisations found.
+// PairResult is what two organisations found by one protocol.
 type PairResult struct {
 	A         string  `json:"a"`
 	B         string  `json:"b"`
@@ -77,6 +80,7 @@ type demo struct {
 	truth   truth
 	result  Result
 	started time.Time
+	warned  map[string]bool // by protocol: what is to be said of it has been said
 }
 
 // Run shows the demonstration. It returns an error only where it could not be shown; Result.OK says whether all was right.
@@ -84,7 +88,7 @@ func Run(ctx context.Context, o Options) (_ *Result, err error) {
 	if o.Out == nil {
 		o.Out = io.Discard
 	}
-	d := &demo{o: o, dir: o.Dir, started: time.Now()}
+	d := &demo{o: o, dir: o.Dir, started: time.Now(), warned: map[string]bool{}}
 	if d.dir == "" {
 		if d.dir, err = os.MkdirTemp("", "ihyid-demo-"); err != nil {
 			return nil, err
@@ -96,7 +100,10 @@ func Run(ctx context.Context, o Options) (_ *Result, err error) {
 		d.result.Dir = d.dir
 	}
 	defer func() { err = errors.Join(err, d.stop()) }()
-	d.result.Profile = o.Profile
+	d.result.Profile, d.result.KMS = o.Profile, o.KMS
+	if o.KMS == "" {
+		d.result.KMS = "file"
+	}
 	for _, step := range []func(context.Context) error{
 		d.start, d.importLists, d.registerPairs, d.exchangeAll, d.verifyReceipts, d.tamper,
 	} {
@@ -141,6 +148,9 @@ func (d *demo) start(ctx context.Context) (err error) {
 		return fmt.Errorf("reading the truth file: %w", err)
 	}
 	d.say("1. Three organisations start a node each, with its own keys and its own name (DID).")
+	if d.o.KMS == "pkcs11" {
+		d.say("   The keys are made in a token of the HSM (SoftHSM) each, and never leave it.")
+	}
 	if err := d.startNodes(ctx); err != nil {
 		return err
 	}
@@ -204,7 +214,7 @@ func organisation(o examples.Organisation) exchange.Organisation {
 }
 
 func (d *demo) registerPairs(ctx context.Context) error {
-	d.say("\n3. Every two register each other: one asks by DID and says whom it expects there; the other approves.")
+	d.say("\n3. Every two register each other: one asks by DID and says whom it expects there; the other approves. Then their\n   administrators compare a fingerprint, as by telephone, and each confirms the other's keys.")
 	return d.eachPair(func(a, b *node) error {
 		if _, err := a.client.AddPeer(ctx, b.did, organisation(b.org)); err != nil {
 			return err
@@ -219,7 +229,25 @@ func (d *demo) registerPairs(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("waiting for the approval: %w", err)
 		}
-		d.say("   %s ↔ %s: approved on both sides", a.org.Name, b.org.Name)
+		seen, err := a.client.Fingerprint(ctx, b.did)
+		if err != nil {
+			return err
+		}
+		read, err := b.client.Fingerprint(ctx, a.did)
+		if err != nil {
+			return err
+		}
+		if seen.Fingerprint != read.Fingerprint {
+			d.wrong("%s and %s see different fingerprints", a.org.Name, b.org.Name)
+			return nil
+		}
+		if _, err := a.client.ConfirmPeer(ctx, b.did, read.Fingerprint); err != nil {
+			return err
+		}
+		if _, err := b.client.ConfirmPeer(ctx, a.did, seen.Fingerprint); err != nil {
+			return err
+		}
+		d.say("   %s ↔ %s: approved and confirmed on both sides (%s)", a.org.Name, b.org.Name, seen.Fingerprint)
 		return nil
 	})
 }
@@ -243,40 +271,80 @@ func until(ctx context.Context, limit time.Duration, done func() (bool, error)) 
 
 func (d *demo) exchangeAll(ctx context.Context) error {
 	d.say("\n4. Every two find out which of their contacts the other serves too. No name, parent or birth date leaves a node:")
-	d.say("   what travels are keyed digests under the matching profile %q, in signed presentations.", d.o.Profile)
-	return d.eachPair(func(a, b *node) error { return d.exchange(ctx, a, b) })
+	d.say("   what travels are blinded or keyed digests under the matching profile %q, in signed presentations.", d.o.Profile)
+	return d.eachPair(func(a, b *node) error {
+		var first *found
+		for _, protocol := range d.o.Protocols {
+			f, err := d.exchange(ctx, protocol, a, b)
+			if err != nil {
+				return fmt.Errorf("by %s: %w", protocol, err)
+			}
+			if first == nil {
+				first = f
+			} else if !first.equal(f) {
+				d.wrong("%s and %s: %s finds other pairs than %s", a.org.Name, b.org.Name, protocol, d.o.Protocols[0])
+			}
+		}
+		return nil
+	})
 }
 
-func (d *demo) exchange(ctx context.Context, a, b *node) error {
+// found is what an exchange found on both sides: of every pair the own contact, the tier and the keys. The rows are left out, for they are
+// made up anew for every exchange.
+type found [2][]string
+
+func newFound(sides ...[]exchange.Match) *found {
+	var f found
+	for i, side := range sides {
+		for _, m := range side {
+			f[i] = append(f[i], fmt.Sprint(m.ExternalID, m.Tier, m.Keys))
+		}
+		slices.Sort(f[i])
+	}
+	return &f
+}
+
+func (f *found) equal(g *found) bool { return slices.Equal(f[0], g[0]) && slices.Equal(f[1], g[1]) }
+
+// warnings are what is to be said of a protocol.
+var warnings = map[string]string{
+	exchange.ProtocolNoise: "   (noise, for comparison only: whoever holds such a bundle can guess names and dates at leisure.)",
+}
+
+func (d *demo) exchange(ctx context.Context, protocol string, a, b *node) (*found, error) {
+	if w := warnings[protocol]; w != "" && !d.warned[protocol] {
+		d.say("%s", w)
+		d.warned[protocol] = true
+	}
 	begun := time.Now()
-	e, err := a.client.StartExchange(ctx, exchange.Request{Peer: b.did, Profile: d.o.Profile, Protocol: d.o.Protocol, Purpose: "Demonstration: who is served by both?"})
+	e, err := a.client.StartExchange(ctx, exchange.Request{Peer: b.did, Profile: d.o.Profile, Protocol: protocol, Purpose: "Demonstration: who is served by both?"})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := a.client.WatchJob(ctx, e.Job, nil); err != nil {
-		return err
+		return nil, err
 	}
 	seconds := time.Since(begun).Seconds()
 	if e, err = a.client.Exchange(ctx, e.ID); err != nil {
-		return err
+		return nil, err
 	}
 	if e.State != exchange.StateDone {
-		return fmt.Errorf("the exchange ended as %s: %s", e.State, e.Error)
+		return nil, fmt.Errorf("the exchange ended as %s: %s", e.State, e.Error)
 	}
 	mine, err := a.client.Matches(ctx, e.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	theirs, err := b.client.Matches(ctx, e.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p := d.truth.judge(a.org.ID, b.org.ID, mine, theirs, d.wrong)
-	p.A, p.B, p.Protocol, p.InCommon, p.Possible, p.Exchange, p.Seconds = a.org.Name, b.org.Name, d.o.Protocol, e.InCommon, e.Possible, e.ID, seconds
+	p.A, p.B, p.Protocol, p.InCommon, p.Possible, p.Exchange, p.Seconds = a.org.Name, b.org.Name, protocol, e.InCommon, e.Possible, e.ID, seconds
 	d.result.Pairs = append(d.result.Pairs, p)
-	d.say("   %s ↔ %s: %d in common, %d possible, in %.2f s (the lists share %d people: found %.0f %%, wrong %.1f %%)",
-		a.org.Name, b.org.Name, e.InCommon, e.Possible, seconds, p.True, 100*p.Recall, 100*(1-p.Precision))
-	return d.leavePresentations(ctx, e.ID, a, b)
+	d.say("   %s ↔ %s by %s: %d in common, %d possible, in %.2f s (the lists share %d people: found %.0f %%, wrong %.1f %%)",
+		a.org.Name, b.org.Name, protocol, e.InCommon, e.Possible, seconds, p.True, 100*p.Recall, 100*(1-p.Precision))
+	return newFound(mine, theirs), d.leavePresentations(ctx, e.ID, a, b)
 }
 
 // leavePresentations writes what each side received, as files.
