@@ -134,7 +134,10 @@ func TestStatusCannotBeTold(t *testing.T) {
 			// The examples context gives the terms a meaning that the type no longer does.
 			d["@context"], d["type"] = []any{ContextV2, contexts.ExamplesV2}, []any{"VerifiableCredential"}
 		})},
-		{"another subject", StatusEntry(listURL, Revocation, 1), list(k, subject("type", "https://types.example/x"))},
+		{"another subject", StatusEntry(listURL, Revocation, 1), list(k, func(d object) {
+			d["@context"] = []any{ContextV2, contexts.ExamplesV2}
+			d["credentialSubject"].(object)["type"] = "https://types.example/x"
+		})},
 		{"list not decodable", StatusEntry(listURL, Revocation, 1), list(k, subject("encodedList", "x"))},
 		{"list expired", StatusEntry(listURL, Revocation, 1), list(k, func(d object) { d["validFrom"], d["validUntil"] = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z" })},
 		{"list with a status", StatusEntry(listURL, Revocation, 1), list(k, func(d object) { d["credentialStatus"] = StatusEntry(listURL, Revocation, 2) })},
