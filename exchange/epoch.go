@@ -37,6 +37,8 @@ func epochLabel(key []byte, id string) string { return fmt.Sprintf("ihyid/voprf/
 
 // currentEpoch gives the epoch for what a session is about, beginning one where there is none or the last is too old.
 func (n *Node) currentEpoch(ctx context.Context, s *session) (*epoch, *voprf.Key, error) {
+	n.sealing.RLock()
+	defer n.sealing.RUnlock()
 	id := epochKey(s.Peer, s.ProfileID, s.Purpose)
 	var e *epoch
 	err := n.store.View(ctx, func(tx *store.Tx) error {
@@ -85,6 +87,8 @@ func (n *Node) openEpoch(ctx context.Context, id []byte, e *epoch) (*voprf.Key, 
 
 // sessionEpoch gives the key of the epoch that a session runs in; it is gone if the epoch has rolled since.
 func (n *Node) sessionEpoch(ctx context.Context, s *session) (*voprf.Key, error) {
+	n.sealing.RLock()
+	defer n.sealing.RUnlock()
 	id := epochKey(s.Peer, s.ProfileID, s.Purpose)
 	var e epoch
 	err := n.store.View(ctx, func(tx *store.Tx) (err error) {

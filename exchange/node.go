@@ -78,7 +78,8 @@ type Node struct {
 	confirmed                   bool // only with confirmed peers
 
 	identity   atomic.Pointer[identity]
-	changing   sync.Mutex // held while the identity is being changed
+	changing   sync.Mutex   // held while the identity is being changed
+	sealing    sync.RWMutex // held for writing while what is sealed in the store is wrapped with another key
 	refreshes  refreshes
 	challenges *challenges
 	profiles   map[string]*contacts.Profile
