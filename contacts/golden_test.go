@@ -23,11 +23,11 @@ func TestCodesArePinned(t *testing.T) {
 	}
 	names = append(names, strings.Split("Шевченко|Shevchenko|Олександр|Oleksandr|Зеленський|Zelenskyy|Щербак|Їжакевич|Юрій|Wojciechowski|"+
 		"O'Brien|Müller|Nuñez|Straße|Ørsted|Łukasz|García López|van der Berg|MacDonald|Schmidt|Thompson|Knight|Nguyễn|李|김|አበበ|Αλέξανδρος|שרה|"+
-		"گل‌محمد|پرویز|چنگیز|ژاله|ڈار|ٹیپو|Bint Ali|Umm Ali|123|😀|-", "|")...)
+		"گل\u200cمحمد|پرویز|چنگیز|ژاله|ڈار|ٹیپو|Bint Ali|Umm Ali|123|😀|-", "|")...)
 	for name, want := range map[string]string{
 		"soundex/1":  "2062f209e7a167b685328ee0d334b9db0e4c43dd8499680cd4109c0e2e4102d5",
 		"levant/1":   "7eb9dfcfc0a2edc8921828cb0036afb9e56b220ed1dde7cce668ff5fc11b26e9",
-		"latin/1":    "b135868d91229fdf87d7bf358ec5baec3fbd860a0a04bcab1a7c01434672eee9",
+		"latin/1":    "04505017fec56f441d8d618378af9e8c2341f5e11a28feaa099c7dac2ffc5f20",
 		"cyrillic/1": "5947787050862ef321d3aea6e8b039f414d16b61bc9ca965862f0f16af5d9026",
 	} {
 		e := mustProfile(t, name).NewEncoder()
