@@ -63,7 +63,12 @@ func (d Dates) Parse(s string) (string, error) {
 }
 
 func (d Dates) checkFuture(iso string) error {
-	if !d.Today.IsZero() && iso > d.Today.AddDate(0, 0, 1).Format(time.DateOnly) {
+	if d.Today.IsZero() {
+		return nil
+	}
+	year, month, day := d.Today.AddDate(0, 0, 1).Date()
+	var buf [10]byte
+	if iso > string(appendDate(buf[:0], year, int(month), day)) {
 		return ErrDateFuture
 	}
 	return nil
@@ -305,15 +310,17 @@ func makeDate(year, month, day int) (string, error) {
 		return "", ErrDateHijri
 	}
 	var b [10]byte
-	b[4], b[7] = '-', '-'
-	b[0], b[1], b[2], b[3] = '0'+byte(year/1000%10), '0'+byte(year/100%10), '0'+byte(year/10%10), '0'+byte(year%10)
-	b[5], b[6] = '0'+byte(month/10%10), '0'+byte(month%10)
-	b[8], b[9] = '0'+byte(day/10%10), '0'+byte(day%10)
-	s := string(b[:])
+	s := string(appendDate(b[:0], year, month, day))
 	if month > 12 || day > 31 || year > 9999 || !isDate(s) {
 		return "", ErrDateInvalid
 	}
 	return s, nil
+}
+
+// appendDate appends YYYY-MM-DD; of larger numbers, their last digits.
+func appendDate(dst []byte, year, month, day int) []byte {
+	digit := func(n int) byte { return '0' + byte(n%10) }
+	return append(dst, digit(year/1000), digit(year/100), digit(year/10), digit(year), '-', digit(month/10), digit(month), '-', digit(day/10), digit(day))
 }
 
 var daysInMonth = [13]int{0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}

@@ -38,13 +38,15 @@ type Options struct {
 	Transport Transport // nil: this node can speak to nobody
 	Profiles  map[string]*contacts.Profile
 
-	MaxNoiseEntries      uint64        // 0: noise.DefaultMaxEntries
-	MaxVOPRFEntries      uint64        // the largest bundle in the protocol voprf; 0: DefaultMaxVOPRFEntries
-	MaxEvaluationsPerDay uint64        // points that one peer may have evaluated in a day (UTC); 0: DefaultMaxVOPRFEntries
-	MaxNoisePerDay       uint64        // entries of noise bundles that one peer may send in a day (UTC); 0: DefaultNoisePerDay of the largest bundle
-	SessionLife          time.Duration // how long an exchange may rest before it fails; 0: 24 hours
-	PollInterval         time.Duration // how often the initiator asks how far the responder is; 0: 1 second
-	RequireConfirmed     bool          // exchange only with peers whose fingerprint an administrator has compared (ConfirmPeer)
+	MaxNoiseEntries      uint64                  // 0: noise.DefaultMaxEntries
+	MaxVOPRFEntries      uint64                  // the largest bundle in the protocol voprf; 0: DefaultMaxVOPRFEntries
+	MaxEvaluationsPerDay uint64                  // points that one peer may have evaluated in a day (UTC); 0: DefaultMaxVOPRFEntries
+	MaxNoisePerDay       uint64                  // entries of noise bundles that one peer may send in a day (UTC); 0: DefaultNoisePerDay of the largest bundle
+	SessionLife          time.Duration           // how long an exchange may rest before it fails; 0: 24 hours
+	PollInterval         time.Duration           // how often the initiator asks how far the responder is; 0: 1 second
+	StatusLists          credentials.StatusLists // fetches the status lists of others, for VerifyDocument; nil: their status cannot be told
+	Proof                string                  // how receipts, organisation credentials and status lists are secured: ProofRDFC (""), ProofJCS, ProofJOSE
+	RequireConfirmed     bool                    // exchange only with peers whose fingerprint an administrator has compared (ConfirmPeer)
 
 	Clock  func() time.Time
 	Rand   io.Reader
@@ -53,13 +55,16 @@ type Options struct {
 
 // Node is one organisation's node. It is safe for concurrent use.
 type Node struct {
-	store     *store.Store
-	keys      kms.Store
-	resolver  did.Resolver
-	register  *register.Register
-	jobs      *jobs.Queue
-	transport Transport
-	issuer    *credentials.Issuer
+	store       *store.Store
+	keys        kms.Store
+	resolver    did.Resolver
+	register    *register.Register
+	jobs        *jobs.Queue
+	transport   Transport
+	issuer      *credentials.Issuer
+	statusLists credentials.StatusLists
+	evidence    string // suite of receipts, organisation credentials and status lists
+	published   published
 
 	maxNoise                    uint64
 	noisePerDay                 uint64
@@ -95,6 +100,7 @@ type tables struct {
 	epochs    *store.Collection[epoch]
 	receipts  *store.Collection[receiptRecord]
 	changes   *store.Collection[Change]
+	lists     *store.Collection[statusLists]
 }
 
 var errNoIdentity = errors.New("this store holds no node yet")
@@ -137,6 +143,11 @@ func newNode(o Options) (*Node, error) {
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
+	var err error
+	if n.evidence, err = evidenceSuite(o.Proof); err != nil {
+		return nil, err
+	}
+	n.statusLists = o.StatusLists
 	n.issuer = &credentials.Issuer{Suite: messageSuite, Clock: n.now}
 	n.challenges = newChallenges(n.now, n.rand)
 	n.kept = tables{
@@ -150,6 +161,7 @@ func newNode(o Options) (*Node, error) {
 		matches:   store.NewCollection[[]Match](o.Store, "matches", 1),
 		receipts:  store.NewCollection[receiptRecord](o.Store, "receipts", 1),
 		changes:   store.NewCollection[Change](o.Store, "changes", 1),
+		lists:     store.NewCollection[statusLists](o.Store, "status-lists", 1),
 	}
 	return n, nil
 }

@@ -517,7 +517,7 @@ func TestReceiptsOfRetiredKeys(t *testing.T) {
 		})
 		must(t, err)
 		vc, err := a.issuer.Credential(t.Context(), unsecured, credentials.Key{VerificationMethod: method, Signer: signer},
-			credentials.ProofOptions{Suite: evidenceSuite, Purpose: "assertionMethod", Created: back})
+			credentials.ProofOptions{Suite: credentials.DefaultSuite, Purpose: "assertionMethod", Created: back})
 		must(t, err)
 		return vc
 	}

@@ -4,6 +4,15 @@
 // tell that they use the same one. A code holds only the characters A–Z, a–z, 0–9, '+', '-', '.', '_' and ' ', so that
 // a record needs no escaping in JSON; a value without a code is missing, and what is missing never makes a match.
 //
+// The encoders:
+//
+//   - "text/1": the value itself.
+//   - "soundex/1": the prototype's Soundex, see [AppendSoundex].
+//   - "arabic-skeleton/1" and its like (-bare, -head-1, -head-2): our own, of the sounds of "arabic/1".
+//   - "slavic-skeleton/1" and its like (-head-1, -head-2, -head-3): our own, of the sounds of "cyrillic/1".
+//   - "double-metaphone/1" (Philips 2000), "nysiis/1" (Taft 1970), "daitch-mokotoff/1" (Mokotoff 1985), "prefix-1/1" to "prefix-4/1" and
+//     "sorted/1": of the letters of "latin/1".
+//
 // Encoders do not change once released: a better one gets a new version, and the old stays.
 package encode
 

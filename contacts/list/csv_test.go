@@ -74,6 +74,7 @@ func TestCSVReader(t *testing.T) {
 		{name: "quoted header", in: "\"first_name\",\"last_name\"\r\n\"A\",\"B\"\r\n", want: "2: first_name=A last_name=B\n"},
 		{name: "Arabic", in: "الاسم الأول;الكنية\nياسر;السبزواري\n", want: "2: first_name=ياسر last_name=السبزواري\n"},
 		{name: "survey tool", in: "_uuid,group_ab1/first_name,group_ab1/family_name\nx,A,B\n", want: "2: first_name=A last_name=B\n"},
+		{name: "two telephones, three places", in: "first_name,mobile,phone,city,village,district\nA,1,2,x,y,z\n", want: "2: first_name=A phone=2 location=x\n"},
 		{name: "mapped", in: "col1,first_name,col3\nA,B,C\n", opts: ReaderOptions{Map: map[string]string{"col1": "first_name", "col3": "last_name"}},
 			want: "2: first_name=A last_name=C\n"},
 		{name: "left out", in: "first_name,last_name\nA,B\n", opts: ReaderOptions{Map: map[string]string{"last_name": "-"}}, want: "2: first_name=A\n"},
@@ -168,6 +169,8 @@ func TestCSVHeaderRefused(t *testing.T) {
 		"many blank":      {strings.Repeat("\n", 1<<20), ReaderOptions{}, ErrHeader, "empty lines"},
 		"no header":       {"Houman,Haddad\n", ReaderOptions{}, ErrHeader, "neither first_name nor last_name"},
 		"twice":           {"first_name,last_name,First Name\n", ReaderOptions{}, ErrHeader, "columns 1 and 3 both hold first_name"},
+		"twice phone":     {"first_name,phone,Phone\n", ReaderOptions{}, ErrHeader, "both hold phone"},
+		"two surnames":    {"first_name,surname,family name\n", ReaderOptions{}, ErrHeader, "both hold last_name"},
 		"101 columns":     {"first_name" + strings.Repeat(",x", 100) + "\n", ReaderOptions{}, ErrHeader, "more than 100 columns"},
 		"long":            {"first_name," + strings.Repeat("x", 1<<20) + "\n", ReaderOptions{}, ErrHeader, "longer than"},
 		"quotes":          {"first_name,\"x\n", ReaderOptions{}, ErrHeader, "no closing quote"},
@@ -302,6 +305,15 @@ func TestHeaderTable(t *testing.T) {
 	}
 	if rows < 50 || len(headerNames) > rows {
 		t.Errorf("%d rows, %d names", rows, len(headerNames))
+	}
+	seen := map[string]string{}
+	for row := range strings.Lines(headerTable) {
+		if name, field, ok := strings.Cut(strings.TrimRight(row, "\n"), "\t"); ok && row[0] != '#' {
+			if other, twice := seen[reduce(name)]; twice && other != field {
+				t.Errorf("%s is both %s and %s", name, other, field)
+			}
+			seen[reduce(name)] = field
+		}
 	}
 	for _, f := range contacts.Fields() {
 		if headerNames[reduce(f.String())] != f {

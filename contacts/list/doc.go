@@ -8,7 +8,13 @@
 // Every row says at which byte the next one begins ([Row.Next]), so that an import can go on in the middle of a file after a crash: open the file
 // there and pass the same value as [ReaderOptions.Resume].
 //
+// Columns are known by their names in several languages (headers.tsv), or by a mapping; a header that names a field twice
+// is refused, columns that no field is named by are reported ([Reader.Unknown]).
+//
 // CSV is RFC 4180 with what spreadsheets make of it: comma, semicolon or tab, found by itself; LF or CRLF; UTF-8 with or without
 // a byte order mark; the "sep=;" line. Cells that a spreadsheet would run as a formula are written with an apostrophe before them, which
 // the reader takes off again (OWASP, CSV injection).
+//
+// XLSX (ECMA-376) is read whole, within bounds, and never by way of temporary files; dates are told from numbers by their format.
+// JSON Lines is one object a line.
 package list

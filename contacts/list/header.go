@@ -110,7 +110,33 @@ func makeHeader(names []string, mapping map[string]string) (Header, error) {
 			}
 		}
 	}
+	h.choose()
 	return h, h.check()
+}
+
+// choose settles columns that mean the same field by different names, where no harm is in it: lists hold a telephone and a mobile
+// number, a village and a district. The field's own name wins, then the first column; the others are not read. For
+// names, dates and national ids it is for a person to say which is which.
+func (h *Header) choose() {
+	best := map[string]int{}
+	for i, c := range h.Columns {
+		switch c.Field {
+		case "phone", "household_id", "location", "external_id":
+		default:
+			continue
+		}
+		j, taken := best[c.Field]
+		switch {
+		case !taken:
+			best[c.Field] = i
+		case reduce(c.Name) == reduce(h.Columns[j].Name):
+			// Twice the same name: check refuses it.
+		case reduce(c.Name) == reduce(c.Field):
+			h.Columns[j].Field, best[c.Field] = "", i
+		default:
+			h.Columns[i].Field = ""
+		}
+	}
 }
 
 // check refuses a header that no list of contacts has.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"ihyid/contacts"
@@ -50,7 +51,8 @@ type ReaderOptions struct {
 	Sheet string
 	// Comma is the delimiter of CSV; 0 finds it: comma, semicolon or tab.
 	Comma rune
-	// Dates reads dates of birth: the zero value accepts only those that can be read in one way.
+	// Dates reads dates of birth: the zero value accepts only those that can be read in one way. Without a Today it is the
+	// day on which the reader is made.
 	Dates contacts.Dates
 	// Map names columns (or members of JSON objects): name as it stands in the file → field of a contact, or "-" to leave it out.
 	Map map[string]string
@@ -148,6 +150,9 @@ func (r *record) fail(column int, reason string) {
 // NewReader begins to read a list and its header. The caller closes what it read from.
 func NewReader(in io.Reader, opts ReaderOptions) (*Reader, error) {
 	r := &Reader{dates: opts.Dates}
+	if r.dates.Today.IsZero() {
+		r.dates.Today = time.Now()
+	}
 	format := opts.Format
 	if opts.Resume != nil {
 		format = opts.Resume.Header.Format
