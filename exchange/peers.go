@@ -141,7 +141,7 @@ func (n *Node) AddPeer(ctx context.Context, name string, expect Organisation) (P
 		return Peer{}, err
 	}
 	if old != nil && old.Peer.State == PeerRequested {
-		if old.Peer.Organisation != expect {
+		if old.Peer.Organisation != theirs.organisation() {
 			return Peer{}, fail(CodeMismatch, "%s asked to be registered here in the name of another organisation than you expect; refuse it and ask them", name)
 		}
 		return n.ApprovePeer(ctx, name)

@@ -82,10 +82,8 @@ func createNode(ctx context.Context, o initOptions) (made madeNode, err error) {
 	if err != nil {
 		return made, err
 	}
-	if o.Secret.KMS == "pkcs11" {
-		if err := writeConfigFile(filepath.Join(o.Data, ConfigName), o.Secret.settings()); err != nil {
-			return made, fmt.Errorf("keeping where the keys are: %w", err)
-		}
+	if err := writeConfigFile(filepath.Join(o.Data, ConfigName), o.Secret.settings()); err != nil {
+		return made, fmt.Errorf("keeping where the keys are: %w", err)
 	}
 	made = madeNode{Data: o.Data, DID: node.DID(), Organisation: node.Organisation()}
 	if node.DocumentPath() != "" {
