@@ -16,6 +16,7 @@ import (
 type Node interface {
 	Identity
 	Peers
+	Agreements
 	Exchanges
 	Remote
 }
@@ -37,6 +38,17 @@ type Peers interface {
 	RefusePeer(ctx context.Context, did, reason string) (exchange.Peer, error)
 	SuspendPeer(ctx context.Context, did, reason string) (exchange.Peer, error)
 	ResumePeer(ctx context.Context, did string) (exchange.Peer, error)
+}
+
+// Agreements say what may be exchanged with a peer without asking each time; what is outside them waits for a decision.
+type Agreements interface {
+	ProposeAgreement(ctx context.Context, r exchange.AgreementRequest) (exchange.Agreement, error)
+	Agreements(ctx context.Context, peer string) ([]exchange.Agreement, error)
+	Agreement(ctx context.Context, id string) (exchange.Agreement, error)
+	DecideAgreement(ctx context.Context, id string, approve bool, reason string) (exchange.Agreement, error)
+	EndAgreement(ctx context.Context, id, reason string) (exchange.Agreement, error)
+	ApproveExchange(ctx context.Context, id string) (exchange.Exchange, error)
+	RefuseExchange(ctx context.Context, id, reason string) (exchange.Exchange, error)
 }
 
 // Exchanges is what was exchanged with other nodes, and its receipts.

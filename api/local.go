@@ -164,6 +164,7 @@ func (s *Server) routeLocal(router *mux.Router) error {
 	s.operateContacts(h)
 	s.operatePeers(h)
 	s.operateExchanges(h)
+	s.operateAgreements(h)
 	s.operateJobs(h)
 	s.operateProfiles(h)
 

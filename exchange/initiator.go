@@ -21,6 +21,7 @@ import (
 const (
 	jobInitiate     = "exchange.initiate"
 	maxPurposeRunes = 200
+	approvalLife    = 14 * 24 * time.Hour // how long an exchange may wait for an operator
 
 	pollAtOnce = 2 * time.Second  // how long a job asks for the other side's progress before it gives its place to another
 	maxPoll    = 15 * time.Second // how long it then rests at most
@@ -55,6 +56,15 @@ func (n *Node) StartExchange(ctx context.Context, r Request) (Exchange, error) {
 	s := &session{
 		ID: id, Role: Initiator, Peer: r.Peer, State: StatePreparing, Request: r,
 		ProfileID: p.ID(), Agreement: peer.Peer.Registration, Created: n.now().UTC(), Sets: map[string]*merkle.Commitment{},
+	}
+	agreed, _, err := n.standing(ctx, r.Peer, s.ProfileID, r.Purpose, r.Protocol)
+	if err != nil {
+		return Exchange{}, err
+	}
+	if agreed != nil {
+		if err := s.underAgreement(agreed); err != nil {
+			return Exchange{}, err
+		}
 	}
 	if s.Seed, err = n.seed(); err != nil {
 		return Exchange{}, err
@@ -615,6 +625,7 @@ func (n *Node) takeClaims(ctx context.Context, s *session, to peerAddress) error
 	if err != nil {
 		return err
 	}
+	pairs = s.disclosed(pairs)
 	entries, err := encodeAnswers(pairs, s.seed32())
 	if err != nil {
 		return err

@@ -35,12 +35,17 @@ const (
 	kindOfferReply           kind = "IhyidClaimsReceived"
 	kindResult               kind = "IhyidAnswersRequest" // and the responder answers
 	kindResultReply          kind = "IhyidAnswersOffered"
+	kindProposal             kind = "IhyidAgreementProposal"
+	kindProposalReply        kind = "IhyidAgreementProposalReceived"
+	kindConsent              kind = "IhyidAgreementDecision"
+	kindConsentReply         kind = "IhyidAgreementDecisionReceived"
 	kindReceiptRequest       kind = "IhyidReceiptRequest"
 	kindReceiptReply         kind = "IhyidReceiptOffered"
 	kindCompletion           kind = "IhyidReceiptCompletion"
 	kindCompletionReply      kind = "IhyidReceiptCompleted"
 	typeOrganisation              = "IhyidOrganisationCredential"
 	typeReceipt                   = "IhyidMatchReceipt"
+	typeAgreement                 = "IhyidAgreement"
 	presentationLife              = 10 * time.Minute
 	messageLife                   = 60 * 24 * time.Hour // a message may be sent again much later, on a bad line
 	verifyLimit                   = 30 * time.Second
@@ -109,7 +114,7 @@ func (n *Node) issueWith(ctx context.Context, key credentials.Key, typ string, s
 		return nil, fmt.Errorf("writing a credential: %w", err)
 	}
 	suite := messageSuite
-	if typ == typeReceipt || typ == typeOrganisation {
+	if typ == typeReceipt || typ == typeOrganisation || typ == typeAgreement {
 		suite = evidenceSuite
 	}
 	return n.issuer.Credential(ctx, unsecured, key, credentials.ProofOptions{Suite: suite, Purpose: "assertionMethod", Created: now})

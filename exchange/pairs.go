@@ -65,6 +65,14 @@ func pairsFromClaims(p *contacts.Profile, own *ownSet, seed, transcript [32]byte
 	return agreed.pairs(p), nil
 }
 
+// disclosed leaves possible matches out where the agreement says so.
+func (s *session) disclosed(pairs []pair) []pair {
+	if !s.HidePossibles {
+		return pairs
+	}
+	return slices.DeleteFunc(pairs, func(p pair) bool { return p.tier != contacts.TierMatch })
+}
+
 // encodeAnswers writes the pairs as the initiator's answers.
 func encodeAnswers(pairs []pair, seed [32]byte) ([]byte, error) {
 	out := make([]answer.Answer, len(pairs))
@@ -140,6 +148,9 @@ func (s *session) setResult(p *contacts.Profile, pairs []pair) (matches []Match)
 // checkedResult counts what the answers say, and holds it against what their commitment stated.
 func (s *session) checkedResult(p *contacts.Profile, pairs []pair) ([]Match, error) {
 	stated, maybes := s.Pairs, s.Maybes
+	if s.HidePossibles && maybes > 0 {
+		return nil, fail(CodeMismatch, "possible matches are disclosed, which the agreement does not allow")
+	}
 	matches := s.setResult(p, pairs)
 	if s.Pairs != stated || s.Maybes != maybes {
 		return nil, fail(CodeMismatch, "the answers are not as many matches and possibles as was stated")

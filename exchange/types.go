@@ -72,6 +72,7 @@ const (
 	StateUploading State = "uploading" // the bundle's chunks are on their way
 	StateMatching  State = "matching"  // the responder compares
 	StateClaiming  State = "claiming"  // the claims are there, on their way to the initiator
+	StateWaiting   State = "waiting"   // for the operator of the responder
 	StateAnswering State = "answering" // the answers are on their way to the responder
 	StateReceipt   State = "receipt"   // the receipt is being signed
 	StateDone      State = "done"

@@ -173,7 +173,7 @@ func (n *Node) matchVOPRF(ctx context.Context, t *jobs.Task, s *session) error {
 			agreed[pairKey{h.contact, c.Row}] |= 1 << h.key
 		}
 	}
-	pairs := agreed.pairs(p)
+	pairs := s.disclosed(agreed.pairs(p))
 	seed := s.seed32()
 	answers := make([]answer.Answer, len(pairs))
 	for i, q := range pairs {

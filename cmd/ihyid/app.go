@@ -100,7 +100,7 @@ the other commands speak to the running node.`,
 	flags.BoolVar(&a.json, "json", false, "answer with one JSON document")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "show no progress")
 	root.AddCommand(
-		a.initCommand(), a.serveCommand(), a.statusCommand(), a.contactsCommand(), a.peersCommand(), a.exchangeCommand(),
+		a.initCommand(), a.serveCommand(), a.statusCommand(), a.contactsCommand(), a.peersCommand(), a.agreementsCommand(), a.exchangeCommand(),
 		a.receiptsCommand(), a.jobsCommand(), a.profilesCommand(), a.checkAnonymousCommand(), a.didCommand(), a.demoCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	a.prepare(root)

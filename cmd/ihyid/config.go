@@ -36,10 +36,10 @@ var (
 	clientKeys = []string{"data", "server", "token_file", "server_ca"}
 	serveKeys  = []string{
 		"listen", "tls_cert", "tls_key", "insecure_http_on_loopback", "local_only", "api_token_file", "allow_private", "ca_file",
-		"key_file", "passphrase_file", "log_level", "log_format",
+		"ask_always", "key_file", "passphrase_file", "log_level", "log_format",
 	}
 	listKeys = []string{"allow_private"}
-	boolKeys = []string{"insecure_http_on_loopback", "local_only"}
+	boolKeys = []string{"ask_always", "insecure_http_on_loopback", "local_only"}
 )
 
 // settings are the defaults.

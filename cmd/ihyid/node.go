@@ -96,6 +96,7 @@ type secretOptions struct{ PassphraseFile, KeyFile string }
 
 // networkFlags are of commands that ask other hosts.
 func networkFlags(f *pflag.FlagSet) {
+	f.Bool("ask-always", false, "have every exchange outside an agreement wait for ihyid exchange approve, also of approved peers (env IHYID_ASK_ALWAYS)")
 	f.StringSlice("allow-private", nil, "private `networks` that may be reached, such as 10.0.0.0/8 (env IHYID_ALLOW_PRIVATE)")
 	f.String("ca-file", "", "`file` with certificates (PEM) to trust beside the system's (env IHYID_CA_FILE)")
 }
@@ -209,7 +210,7 @@ func (a *app) serve(ctx context.Context) error {
 	if err := a.checkListen(); err != nil {
 		return err
 	}
-	node, err := openNode(ctx, serveOptions{Data: a.cfg.Data, Secret: a.secret(), Network: network, Logger: logger})
+	node, err := openNode(ctx, serveOptions{Data: a.cfg.Data, Secret: a.secret(), Network: network, Logger: logger, AskAlways: a.cfg.k.Bool("ask_always")})
 	if err != nil {
 		return fmt.Errorf("the node in %s cannot be started: %w", a.cfg.Data, err)
 	}

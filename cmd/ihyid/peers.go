@@ -43,6 +43,7 @@ between.`,
 	}
 	cmd.AddCommand(
 		a.peersAdd(),
+		a.peersAgree(),
 		a.peersList(),
 		one("show", "Show a peer", "  ihyid peers show did:web:shelter.example.net", "cannot show peer", (*client.Client).Peer),
 		one("approve", "Approve a peer that asked to be registered", "  ihyid peers approve did:web:shelter.example.net", "cannot approve peer", (*client.Client).ApprovePeer),

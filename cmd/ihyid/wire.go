@@ -127,10 +127,11 @@ func removeNode(data string) {
 
 // serveOptions say how to open a node.
 type serveOptions struct {
-	Data    string
-	Secret  secretOptions
-	Network networkOptions
-	Logger  *slog.Logger
+	AskAlways bool
+	Data      string
+	Secret    secretOptions
+	Network   networkOptions
+	Logger    *slog.Logger
 }
 
 // runningNode is a node that is open. Run does its background work; Close comes after Run has ended.
@@ -177,7 +178,7 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 	}
 	node, err := exchange.Open(ctx, exchange.Options{
 		Store: p.store, Keys: p.keys, Resolver: newResolver(web, o.Network), Register: reg, Jobs: queue,
-		Transport: api.Transport(web), Profiles: p.profiles, Logger: o.Logger,
+		Transport: api.Transport(web), Profiles: p.profiles, Logger: o.Logger, AskAlways: o.AskAlways,
 	})
 	if err != nil {
 		return nil, err
