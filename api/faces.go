@@ -47,6 +47,7 @@ type Agreements interface {
 	Agreement(ctx context.Context, id string) (exchange.Agreement, error)
 	DecideAgreement(ctx context.Context, id string, approve bool, reason string) (exchange.Agreement, error)
 	EndAgreement(ctx context.Context, id, reason string) (exchange.Agreement, error)
+	RollEpochs(ctx context.Context, peer string) (int, error)
 	ApproveExchange(ctx context.Context, id string) (exchange.Exchange, error)
 	RefuseExchange(ctx context.Context, id, reason string) (exchange.Exchange, error)
 }

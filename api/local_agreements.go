@@ -25,6 +25,11 @@ type agreementInput struct {
 	}
 }
 
+// Rolled says how many epochs ended.
+type Rolled struct {
+	Epochs int `json:"epochs"`
+}
+
 type reasonByID struct {
 	ID   string `path:"id" doc:"Its id." maxLength:"128"`
 	Body struct {
@@ -59,6 +64,11 @@ func (s *Server) operateAgreements(h huma.API) {
 	operate(h, post("agreements-end", "/agreements/{id}/end", tag, "End an agreement, or take a proposal back"),
 		func(ctx context.Context, in *reasonByID) (*body[exchange.Agreement], error) {
 			return asBody(s.node.EndAgreement(ctx, in.ID, in.Body.Reason))
+		})
+	operate(h, post("peers-roll", "/peers/{did}/roll", "Peers", "End the epochs with a peer at once: destroy keys, outputs and seeds"),
+		func(ctx context.Context, in *byDID) (*body[Rolled], error) {
+			n, err := s.node.RollEpochs(ctx, in.DID)
+			return asBody(Rolled{n}, err)
 		})
 	operate(h, post("exchanges-approve", "/exchanges/{id}/approve", "Exchanges", "Let an exchange run that waits for this node's operator"),
 		func(ctx context.Context, in *byID) (*body[exchange.Exchange], error) {

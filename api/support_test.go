@@ -65,6 +65,7 @@ func (n *fakeNode) DecideAgreement(context.Context, string, bool, string) (excha
 func (n *fakeNode) EndAgreement(context.Context, string, string) (exchange.Agreement, error) {
 	return exchange.Agreement{}, n.err
 }
+func (n *fakeNode) RollEpochs(context.Context, string) (int, error) { return 0, n.err }
 func (n *fakeNode) ApproveExchange(context.Context, string) (exchange.Exchange, error) {
 	return exchange.Exchange{}, n.err
 }

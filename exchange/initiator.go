@@ -397,9 +397,9 @@ func (n *Node) sendOpening(ctx context.Context, s *session, to peerAddress) erro
 	}
 	subject := openingSubject{
 		V: "1", Exchange: s.ID, Initiator: n.DID(), Responder: s.Peer, InitiatorDocument: s.InitiatorDocument, InitiatorKey: s.InitiatorKey,
-		Agreement: s.Agreement, Profile: s.ProfileID, Purpose: s.Purpose, Protocol: s.Protocol, Epoch: s.Epoch, Commitment: *s.Sets[setBundle],
+		Agreement: s.Agreement, Profile: s.ProfileID, Purpose: s.Purpose, Protocol: s.Protocol, Epoch: s.Base, Commitment: *s.Sets[setBundle],
 	}
-	return n.ask(ctx, s, to, kindOpening, kindOpeningReply, subject, nil, func(m *message, token string) error {
+	err := n.ask(ctx, s, to, kindOpening, kindOpeningReply, subject, nil, func(m *message, token string) error {
 		var r stepSubject
 		if err := m.read(&r); err != nil {
 			return err
@@ -410,6 +410,26 @@ func (n *Node) sendOpening(ctx context.Context, s *session, to peerAddress) erro
 		s.Token, s.State = token, StateAccepted
 		return nil
 	}, nil)
+	var p *PeerProblem
+	if s.Base != "" && errors.As(err, &p) && p.Type == string(CodeEpoch) {
+		return n.startAfresh(ctx, s)
+	}
+	return err
+}
+
+// startAfresh goes back to the beginning, to send all: what the exchange was to build on does not stand at the responder.
+func (n *Node) startAfresh(ctx context.Context, s *session) error {
+	seed, err := n.seed()
+	if err != nil {
+		return err
+	}
+	return n.store.Update(ctx, func(tx *store.Tx) error {
+		if err := errors.Join(n.endEpochTx(tx, s.epochKey()), n.dropChunks(tx, s), n.kept.letters.Delete(tx, letterKey(s.ID, kindOpening))); err != nil {
+			return err
+		}
+		s.Base, s.BasePoints, s.BaseTags, s.Seed, s.Sets, s.State = "", 0, 0, seed, map[string]*merkle.Commitment{}, StatePreparing
+		return n.putSession(tx, s)
+	})
 }
 
 // progress asks the responder how far it is, until it is at least in one of the states wanted.
@@ -507,7 +527,12 @@ func (n *Node) fetchAcceptance(ctx context.Context, s *session, to peerAddress) 
 		}
 		s.State = StateUploading
 		return nil
-	}, nil)
+	}, func(tx *store.Tx) error {
+		if s.Protocol != ProtocolVOPRF {
+			return nil
+		}
+		return n.spendTags(tx, s, s.PeerCount)
+	})
 }
 
 // checkAcceptance holds the responder's commitment, epoch and key against what the protocol asks for.

@@ -180,6 +180,9 @@ func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if err := n.deliverAgain(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop before it began
+		}
 		return err
 	}
 	done := make(chan error, 1)
@@ -191,7 +194,7 @@ func (n *Node) Run(ctx context.Context) error {
 		case err := <-done:
 			return err
 		case <-tick.C:
-			if err := errors.Join(n.expireSessions(ctx), n.register.Tidy(ctx), n.retireEnded(ctx)); err != nil && ctx.Err() == nil {
+			if err := errors.Join(n.expireSessions(ctx), n.rollOver(ctx), n.register.Tidy(ctx), n.retireEnded(ctx)); err != nil && ctx.Err() == nil {
 				n.log.Error("ending exchanges that rested too long, removing what ended imports left, retiring keys that were replaced", "error", err)
 			}
 		}

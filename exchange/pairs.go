@@ -107,6 +107,13 @@ func pairsFromAnswers(p *contacts.Profile, mine claimed, data []byte, rows func(
 	for i := range answers {
 		a := &answers[i]
 		own, theirs := rows(a)
+		if a.Tier == answer.Withdrawn {
+			// Of a contact that the responder had when it published its tag, and has no more.
+			if _, ok := mine[own]; !ok {
+				return nil, fail(CodeMismatch, "answer %d is about a contact that was not claimed", i)
+			}
+			continue
+		}
 		c, ok := mine[own]
 		if !ok || a.Keys&^c.keys != 0 {
 			return nil, fail(CodeMismatch, "answer %d is about a contact or a match key that was not claimed", i)

@@ -59,7 +59,7 @@ func (n *Node) onOpening(ctx context.Context, m *message, peer *peerRecord) (*re
 	s = &session{
 		ID: o.Exchange, Role: Responder, Peer: m.From, State: StateOpening,
 		Request:   Request{Peer: m.From, Profile: profile, Protocol: o.Protocol, Purpose: o.Purpose},
-		ProfileID: o.Profile, Agreement: o.Agreement, Epoch: o.Epoch,
+		ProfileID: o.Profile, Agreement: o.Agreement, Base: o.Epoch,
 		InitiatorDocument: o.InitiatorDocument, InitiatorKey: o.InitiatorKey,
 		Seed: seed, Sets: map[string]*merkle.Commitment{setBundle: &o.Commitment},
 		Arrived:  map[string][]edges{setBundle: make([]edges, o.Commitment.Chunks())},
@@ -70,6 +70,9 @@ func (n *Node) onOpening(ctx context.Context, m *message, peer *peerRecord) (*re
 		if err := s.underAgreement(agreed); err != nil {
 			return nil, err
 		}
+	}
+	if err := n.checkBase(ctx, s); err != nil {
+		return nil, err
 	}
 	if ask {
 		s.State = StateWaiting
@@ -200,8 +203,8 @@ func (n *Node) checkOpening(ctx context.Context, m *message, o *openingSubject, 
 		return "", fail(CodeInvalid, "the bundle is not from its sender to this node")
 	case protocols[o.Protocol].entrySize == 0:
 		return "", fail(CodeUnsupported, "this node does not speak the protocol %q", oneLine(o.Protocol, 40))
-	case o.Epoch != "":
-		return "", fail(CodeInvalid, "an opening names no epoch: the responder's acceptance does")
+	case o.Epoch != "" && (o.Protocol != ProtocolVOPRF || !isHex(o.Epoch, 32)):
+		return "", fail(CodeInvalid, "the epoch of an opening is what it builds on, 32 bytes in hex, or nothing")
 	case m.Signer != o.InitiatorKey, documentDigest(m.Document) != o.InitiatorDocument && !n.sawDocument(ctx, m.From, o.InitiatorDocument):
 		return "", fail(CodeMismatch, "the bundle names another DID document or key than the one that verifies it")
 	}
@@ -658,6 +661,7 @@ func (n *Node) commitOwn(ctx context.Context, t *jobs.Task, s *session) error {
 	return n.advance(ctx, s, StateOpening, func(tx *store.Tx, s *session) error {
 		s.Sets[setTags], s.OwnRoot, s.OwnCount = set.commitment, set.commitment.Root.String(), set.commitment.Count
 		s.Epoch, s.PK, s.State = set.epoch, set.pk, StateAccepted
+		s.BasePoints, s.BaseTags = set.basePoints, set.baseTags
 		for name, data := range set.keep {
 			chunk := merkle.MaxChunkBytes
 			if name == setTags {

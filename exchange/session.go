@@ -41,6 +41,9 @@ type session struct {
 	Retain            time.Duration `json:"retain,omitempty"` // how long the matches may be kept; 0: as long as the operator likes
 	Purged            bool          `json:"purged,omitempty"`
 	Epoch             string        `json:"epoch"`
+	Base              string        `json:"base,omitempty"` // what of the epoch the exchange builds on; "" if it sends all
+	BasePoints        uint64        `json:"base_points,omitempty"`
+	BaseTags          uint64        `json:"base_tags,omitempty"`
 	PK                string        `json:"pk,omitempty"` // the responder's VOPRF public key in it, hex
 	InitiatorDocument string        `json:"initiator_document"`
 	ResponderDocument string        `json:"responder_document"`

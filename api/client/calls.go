@@ -324,6 +324,12 @@ func (c *Client) EndAgreement(ctx context.Context, id, reason string) (exchange.
 	return call[exchange.Agreement](ctx, c, http.MethodPost, at("agreements", id, "end"), nil, map[string]string{"reason": reason})
 }
 
+// RollEpochs ends the epochs with a peer at once, and says how many there were.
+func (c *Client) RollEpochs(ctx context.Context, did string) (int, error) {
+	r, err := call[api.Rolled](ctx, c, http.MethodPost, at("peers", did, "roll"), nil, nil)
+	return r.Epochs, err
+}
+
 // ApproveExchange lets an exchange run that waits for the node's operator.
 func (c *Client) ApproveExchange(ctx context.Context, id string) (exchange.Exchange, error) {
 	return call[exchange.Exchange](ctx, c, http.MethodPost, at("exchanges", id, "approve"), nil, nil)

@@ -50,6 +50,30 @@ The other side: ihyid agreements list, then ihyid agreements approve ID.`,
 	return cmd
 }
 
+func (a *app) peersRoll() *cobra.Command {
+	return &cobra.Command{
+		Use:   "roll DID",
+		Short: "Destroy the keys and all that was kept for increments with a peer",
+		Long: `End the epochs with a peer at once: after a contact was erased, or when a key may be known. Keys, outputs, seeds and
+points are destroyed; the next exchange sends everything again, and budgets begin anew.`,
+		Example: "  ihyid peers roll did:web:shelter.example.net",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(func(c *client.Client) error {
+				n, err := c.RollEpochs(cmd.Context(), args[0])
+				if err != nil {
+					return fmt.Errorf("the epochs with %s were not rolled: %w", args[0], err)
+				}
+				if a.json {
+					return a.printJSON(map[string]int{"epochs": n})
+				}
+				fmt.Fprintln(a.out, plural(n, "epoch", "epochs"), "ended")
+				return nil
+			})
+		},
+	}
+}
+
 func (a *app) agreementsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "agreements",
