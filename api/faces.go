@@ -9,12 +9,14 @@ import (
 	"ihyid/contacts"
 	"ihyid/exchange"
 	"ihyid/exchange/register"
+	"ihyid/kms"
 	"ihyid/store/jobs"
 )
 
 // Node is what this package needs of a node; *exchange.Node has it.
 type Node interface {
 	Identity
+	Keys
 	Peers
 	Agreements
 	Exchanges
@@ -29,6 +31,15 @@ type Identity interface {
 	DocumentPath() string // "" if the DID is not a did:web: then no document is served
 }
 
+// Keys are the node's own.
+type Keys interface {
+	Keys(ctx context.Context) ([]exchange.Key, error)
+	RotateKey(ctx context.Context, purpose kms.Purpose, o exchange.RotateOptions) (exchange.Key, error)
+	RetireKey(ctx context.Context, name string) (exchange.Key, error)
+	RotateDataKey(ctx context.Context) (jobs.Job, error)
+	RotateWrappingKey(ctx context.Context) error
+}
+
 // Peers is the register of other nodes.
 type Peers interface {
 	AddPeer(ctx context.Context, did string, expect exchange.Organisation) (exchange.Peer, error)
@@ -38,6 +49,9 @@ type Peers interface {
 	RefusePeer(ctx context.Context, did, reason string) (exchange.Peer, error)
 	SuspendPeer(ctx context.Context, did, reason string) (exchange.Peer, error)
 	ResumePeer(ctx context.Context, did string) (exchange.Peer, error)
+	RemovePeer(ctx context.Context, did string) error
+	Fingerprint(ctx context.Context, did string) (exchange.Fingerprint, error)
+	ConfirmPeer(ctx context.Context, did, digits string) (exchange.Peer, error)
 }
 
 // Agreements say what may be exchanged with a peer without asking each time; what is outside them waits for a decision.
@@ -65,6 +79,7 @@ type Exchanges interface {
 
 // Remote is what other nodes ask of this one.
 type Remote interface {
+	Changes(ctx context.Context, since string) (exchange.Changes, error)
 	Challenge(ctx context.Context, r exchange.ChallengeRequest) (exchange.Challenge, error)
 	Message(ctx context.Context, presentation []byte) (exchange.Reply, error)
 	PutChunk(ctx context.Context, token, exchange, set string, index uint32, body []byte) error

@@ -162,6 +162,8 @@ func (s *Server) routeLocal(router *mux.Router) error {
 	})
 	s.operateStatus(h)
 	s.operateContacts(h)
+	s.operateKeys(h)
+	s.operateDIDs(h)
 	s.operatePeers(h)
 	s.operateExchanges(h)
 	s.operateAgreements(h)
@@ -172,6 +174,7 @@ func (s *Server) routeLocal(router *mux.Router) error {
 	if err != nil {
 		return fmt.Errorf("api: writing the OpenAPI description: %w", err)
 	}
+	s.routeDIDs(router)
 	router.Path("/openapi.json").Methods(http.MethodGet).HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer(w, "application/openapi+json", spec)
 	})

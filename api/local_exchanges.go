@@ -67,9 +67,9 @@ type addPeerInput struct {
 	Body struct {
 		DID    string `json:"did" minLength:"7" maxLength:"2048" doc:"The peer's DID." example:"did:web:relief.example.org"`
 		Expect struct {
-			Name               string `json:"name,omitempty" maxLength:"200" doc:"Left out: any."`
-			RegistrationNumber string `json:"registration_number,omitempty" maxLength:"200" doc:"Left out: any."`
-			Country            string `json:"country,omitempty" maxLength:"2" doc:"ISO 3166-1 alpha-2. Left out: any."`
+			Name               string `json:"name,omitempty" maxLength:"300" doc:"Left out: any."`
+			RegistrationNumber string `json:"registration_number,omitempty" maxLength:"300" doc:"Left out: any."`
+			Country            string `json:"country,omitempty" maxLength:"2" doc:"ISO 3166-1 alpha-2, upper case. Left out: any."`
 		} `json:"expect,omitempty" doc:"What the peer's organisation credential must say."`
 	}
 }
@@ -79,6 +79,13 @@ type reasonInput struct {
 	DID  string `path:"did" doc:"The peer's DID, percent-encoded." maxLength:"2048" example:"did:web:relief.example.org"`
 	Body struct {
 		Reason string `json:"reason,omitempty" maxLength:"200" doc:"Why, for the record."`
+	}
+}
+
+type confirmInput struct {
+	DID  string `path:"did" doc:"The peer's DID, percent-encoded." maxLength:"2048" example:"did:web:relief.example.org"`
+	Body struct {
+		Fingerprint string `json:"fingerprint" minLength:"1" maxLength:"100" doc:"The digits as the other side read them; spaces do not count."`
 	}
 }
 
@@ -115,6 +122,20 @@ func (s *Server) operatePeers(h huma.API) {
 	operate(h, post("peers-resume", "/peers/{did}/resume", tag, "End a suspension"),
 		func(ctx context.Context, in *byDID) (*body[exchange.Peer], error) {
 			return asBody(s.node.ResumePeer(ctx, in.DID))
+		})
+	op = get("peers-fingerprint", "/peers/{did}/fingerprint", tag, "Show the fingerprint to compare with a peer's administrator")
+	op.Description = "Of this node's DID document and the peer's, as both are now: the other side sees the same digits, unless somebody stands in between."
+	operate(h, op, func(ctx context.Context, in *byDID) (*body[exchange.Fingerprint], error) {
+		return asBody(s.node.Fingerprint(ctx, in.DID))
+	})
+	op = post("peers-confirm", "/peers/{did}/confirm", tag, "Pin a peer's keys: the fingerprint was compared")
+	op.Description = "If the peer was suspended because its keys had changed, the suspension ends."
+	operate(h, op, func(ctx context.Context, in *confirmInput) (*body[exchange.Peer], error) {
+		return asBody(s.node.ConfirmPeer(ctx, in.DID, in.Body.Fingerprint))
+	})
+	operate(h, remove("peers-remove", "/peers/{did}", tag, "Forget a peer; exchanges and receipts stay"),
+		func(ctx context.Context, in *byDID) (*struct{}, error) {
+			return &struct{}{}, s.node.RemovePeer(ctx, in.DID)
 		})
 }
 

@@ -21,6 +21,7 @@ const (
 	routeHealth     = "/healthz"
 	routeChallenges = "/node/challenges"
 	routeMessages   = "/node/messages"
+	routeChanges    = "/node/changes"
 	routeExchange   = "/node/exchanges/{id:" + idPattern + "}"
 	routeChunk      = routeExchange + "/{set:[a-z]{1,32}}/chunks/{index:0|[1-9][0-9]{0,9}}"
 )
@@ -39,6 +40,7 @@ func (s *Server) routePublic(router *mux.Router) {
 	}
 	router.Path(routeChallenges).Methods(http.MethodPost).HandlerFunc(s.challenge)
 	router.Path(routeMessages).Methods(http.MethodPost).HandlerFunc(s.message)
+	router.Path(routeChanges).Methods(http.MethodGet).HandlerFunc(s.changes)
 	router.Path(routeExchange).Methods(http.MethodGet).HandlerFunc(s.progress)
 	router.Path(routeChunk).Methods(http.MethodPut).HandlerFunc(s.putChunk)
 	router.Path(routeChunk).Methods(http.MethodGet).HandlerFunc(s.getChunk)
@@ -70,6 +72,12 @@ func (s *Server) document(w http.ResponseWriter, r *http.Request) {
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Cache-Control", "public, max-age=60")
 	answer(w, contentType, s.node.DocumentJSON())
+}
+
+// changes gives the signed changes of the node's DID document, which are as public as that.
+func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
+	c, err := s.node.Changes(r.Context(), r.URL.Query().Get("since"))
+	answerJSON(w, r, c, err)
 }
 
 func (s *Server) challenge(w http.ResponseWriter, r *http.Request) {

@@ -24,6 +24,7 @@ type Options struct {
 	Register Register
 	Jobs     Jobs
 	Profiles map[string]*contacts.Profile // by name
+	DIDs     DIDs                         // nil: identifiers are not resolved
 
 	Version string // of the program, for /status and /openapi.json
 	// TokenDigest is the SHA-256 of a token. Whoever holds the token may use the local API on the
@@ -40,6 +41,7 @@ type Server struct {
 	register Register
 	jobs     Jobs
 	profiles map[string]*contacts.Profile
+	dids     DIDs
 
 	version string
 	token   []byte
@@ -68,7 +70,7 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("api: TokenDigest must have %d bytes", sha256.Size)
 	}
 	s := &Server{
-		node: o.Node, register: o.Register, jobs: o.Jobs, profiles: o.Profiles,
+		node: o.Node, dids: o.DIDs, register: o.Register, jobs: o.Jobs, profiles: o.Profiles,
 		version: o.Version, token: o.TokenDigest, limits: o.Limits.withDefaults(), logger: o.Logger, now: o.Clock,
 		stop: make(chan struct{}),
 	}

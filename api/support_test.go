@@ -30,6 +30,7 @@ import (
 	"ihyid/contacts"
 	"ihyid/exchange"
 	"ihyid/exchange/register"
+	"ihyid/kms"
 	"ihyid/store/jobs"
 )
 
@@ -113,6 +114,37 @@ func (n *fakeNode) SuspendPeer(ctx context.Context, did, reason string) (exchang
 }
 func (n *fakeNode) ResumePeer(ctx context.Context, did string) (exchange.Peer, error) {
 	return n.ask(ctx, "resume", did, "")
+}
+func (n *fakeNode) RemovePeer(ctx context.Context, did string) error {
+	_, err := n.ask(ctx, "remove", did, "")
+	return err
+}
+func (n *fakeNode) Fingerprint(ctx context.Context, did string) (exchange.Fingerprint, error) {
+	_, err := n.ask(ctx, "fingerprint", did, "")
+	return exchange.Fingerprint{DID: did, Fingerprint: "01234 56789"}, err
+}
+func (n *fakeNode) ConfirmPeer(ctx context.Context, did, digits string) (exchange.Peer, error) {
+	return n.ask(ctx, "confirm", did, digits)
+}
+func (n *fakeNode) Keys(context.Context) ([]exchange.Key, error) { return nil, n.err }
+func (n *fakeNode) RotateKey(ctx context.Context, purpose kms.Purpose, o exchange.RotateOptions) (exchange.Key, error) {
+	_, err := n.ask(ctx, "rotate", string(purpose), o.Overlap.String())
+	return exchange.Key{ID: "new", Purpose: purpose}, err
+}
+func (n *fakeNode) RetireKey(ctx context.Context, name string) (exchange.Key, error) {
+	_, err := n.ask(ctx, "retire", name, "")
+	return exchange.Key{ID: name}, err
+}
+func (n *fakeNode) RotateDataKey(ctx context.Context) (jobs.Job, error) {
+	_, err := n.ask(ctx, "rotate-data", "", "")
+	return jobs.Job{ID: "7"}, err
+}
+func (n *fakeNode) RotateWrappingKey(ctx context.Context) error {
+	_, err := n.ask(ctx, "rotate-wrapping", "", "")
+	return err
+}
+func (n *fakeNode) Changes(_ context.Context, since string) (exchange.Changes, error) {
+	return exchange.Changes{Changes: []exchange.Change{{Document: []byte(`{}`), Statement: []byte(`"` + since + `"`)}}}, n.err
 }
 func (n *fakeNode) StartExchange(_ context.Context, r exchange.Request) (exchange.Exchange, error) {
 	return exchange.Exchange{ID: strings.Repeat("ab", 16), Peer: r.Peer, Profile: r.Profile, Protocol: r.Protocol, Purpose: r.Purpose, State: exchange.StatePreparing}, n.err

@@ -1,6 +1,7 @@
 package contacts
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"slices"
 	"strings"
@@ -42,10 +43,11 @@ type planValue struct { // a field, normalised
 	f         normalise.Func
 }
 
-type planCode struct { // a normalised field, encoded
+type planCode struct { // a normalised field, encoded; or the codes of several, sorted
 	value  int
 	encode string
 	f      encode.Func
+	of     []int // the codes that are sorted; they stand before this one
 }
 
 type planKey struct {
@@ -95,8 +97,26 @@ func (pl *plan) addKey(k *MatchKey, profileID string) planKey {
 	return key
 }
 
+// addPart gives the place of the part's code among the codes.
 func (pl *plan) addPart(part *Part) int {
-	field, _ := ParseField(part.Field)
+	fields, _ := part.fields()
+	var codes []int
+	for _, f := range fields {
+		codes = append(codes, pl.addCode(f, part))
+	}
+	if len(codes) == 1 {
+		return codes[0]
+	}
+	slices.Sort(codes)
+	c := slices.IndexFunc(pl.codes, func(c planCode) bool { return slices.Equal(c.of, codes) })
+	if c < 0 {
+		c = len(pl.codes)
+		pl.codes = append(pl.codes, planCode{value: -1, of: codes})
+	}
+	return c
+}
+
+func (pl *plan) addCode(field Field, part *Part) int {
 	v := slices.IndexFunc(pl.values, func(v planValue) bool { return v.field == field && v.normalise == part.Normalise })
 	if v < 0 {
 		v = len(pl.values)
@@ -107,7 +127,7 @@ func (pl *plan) addPart(part *Part) int {
 	if c < 0 {
 		c = len(pl.codes)
 		f, _ := encode.Lookup(part.Encode)
-		pl.codes = append(pl.codes, planCode{v, part.Encode, f})
+		pl.codes = append(pl.codes, planCode{value: v, encode: part.Encode, f: f})
 	}
 	return c
 }
@@ -120,6 +140,7 @@ type Encoder struct {
 	codes  []span // of the codes, in text
 	text   []byte
 	record []byte
+	order  []span
 	names  []string // of the keys
 }
 
@@ -181,14 +202,38 @@ func (e *Encoder) encode(c *Contact) {
 	}
 	for i := range e.plan.codes {
 		code := &e.plan.codes[i]
-		v := e.values[code.value]
 		from := len(e.text)
-		if v.from < v.to {
+		if code.of != nil {
+			e.codes[i] = e.sorted(code.of)
+		} else if v := e.values[code.value]; v.from < v.to {
 			// The text may grow and move while it is appended to; the value is a copy-free view of the old bytes, which stay.
 			e.text = code.f(e.text, view(e.text[v.from:v.to]))
+			e.codes[i] = span{from, len(e.text)}
+		} else {
+			e.codes[i] = span{from, from}
 		}
-		e.codes[i] = span{from, len(e.text)}
 	}
+}
+
+// sorted appends some codes in their order with "+" between; nothing if one is missing.
+func (e *Encoder) sorted(codes []int) span {
+	from := len(e.text)
+	e.order = e.order[:0]
+	for _, c := range codes {
+		s := e.codes[c]
+		if s.from == s.to {
+			return span{from, from}
+		}
+		e.order = append(e.order, s)
+	}
+	slices.SortFunc(e.order, func(a, b span) int { return bytes.Compare(e.text[a.from:a.to], e.text[b.from:b.to]) })
+	for i, s := range e.order {
+		if i > 0 {
+			e.text = append(e.text, '+')
+		}
+		e.text = append(e.text, e.text[s.from:s.to]...)
+	}
+	return span{from, len(e.text)}
 }
 
 // build writes the record of a key; false if a code is missing.

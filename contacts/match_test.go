@@ -22,7 +22,7 @@ func testProfile(t testing.TB) *Profile {
 		}
 		doc += fmt.Sprintf(`{"name":"k%d","strength":%q,"parts":[{"field":"first_name","normalise":"none/1","encode":"soundex/1"}]}`, i, strength)
 	}
-	p, err := ParseProfile([]byte(doc + `],"tiers":{"match_weak":"2","possible_weak":"1"}}`))
+	p, err := ParseProfile([]byte(doc + `],"tiers":{"hint":"1","match":"4","possible":"2","strong":"4","weak":"2"}}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,13 +48,19 @@ const (
 	Strong Strength = "strong"
 	// Weak keys make a match together, and alone a possible match.
 	Weak Strength = "weak"
+	// Hints count half as much as weak keys: one alone is nothing.
+	Hint Strength = "hint"
 )
 
 // Part is one component of a match key: a field, how it is normalised and how encoded.
 type Part struct {
 	// Field is the field's name, e.g. "first_name".
-	Field string `json:"field"`
-	// As is the name of the code in the record, where it is not the field's: a key may use a field twice.
+	Field string `json:"field,omitempty"`
+	// Fields, instead of Field, are two fields or more whose codes count in any order: first and last name, which people write
+	// in either place. The part's code is theirs, sorted, with "+" between; if one is missing, it is missing.
+	Fields []string `json:"fields,omitempty"`
+	// As is the name of the code in the record, where it is not the field's: a key may use a field twice. Parts of several
+	// fields need one.
 	As string `json:"as,omitempty"`
 	// Normalise and Encode are a normaliser and an encoder by name and version.
 	Normalise string `json:"normalise"`
@@ -68,13 +74,36 @@ type MatchKey struct {
 	Parts    []Part   `json:"parts"`
 }
 
-// TierRule says how many weak keys make what. One strong key always makes a match. Numbers are strings, as in all that is hashed.
+// TierRule says what the keys that agree amount to: the points of each are added up, and two contacts are a match from so many
+// points on, and a possible match from so many. Numbers are strings, as in all that is hashed. The built-in profiles have
+// 4 points for a strong key, 2 for a weak one and 1 for a hint, a match at 4 and a possible match at 2.
 type TierRule struct {
-	// MatchWeak is the number of weak keys that make a match.
-	MatchWeak string `json:"match_weak"`
-	// PossibleWeak is the number of weak keys that make a possible match.
-	PossibleWeak string `json:"possible_weak"`
+	Strong   string `json:"strong"`
+	Weak     string `json:"weak"`
+	Hint     string `json:"hint"`
+	Match    string `json:"match"`
+	Possible string `json:"possible"`
 }
+
+// points reads the rule; false if a number is not between 1 and maxPoints, or the order of strengths or tiers is upside down.
+func (r TierRule) points() (p tierPoints, ok bool) {
+	for _, n := range []struct {
+		text string
+		to   *int
+	}{{r.Strong, &p.strong}, {r.Weak, &p.weak}, {r.Hint, &p.hint}, {r.Match, &p.match}, {r.Possible, &p.possible}} {
+		i, err := strconv.Atoi(n.text)
+		if err != nil || i < 1 || i > maxPoints || strconv.Itoa(i) != n.text {
+			return p, false
+		}
+		*n.to = i
+	}
+	return p, p.strong >= p.weak && p.weak >= p.hint && p.match >= p.possible
+}
+
+type tierPoints struct{ strong, weak, hint, match, possible int }
+
+// maxPoints bounds the numbers of a tier rule.
+const maxPoints = 100
 
 // document is a profile as JSON.
 type document struct {
@@ -94,8 +123,8 @@ type Profile struct {
 	id        string
 	strong    uint32
 	weak      uint32
-	matchWeak int
-	possWeak  int
+	hint      uint32
+	points    tierPoints
 	plan      *plan
 }
 
@@ -160,14 +189,16 @@ func ParseProfile(text []byte) (*Profile, error) {
 	p.digest = sha256.Sum256(p.canonical)
 	p.id = "sha256:" + hex.EncodeToString(p.digest[:])
 	for i, k := range p.doc.Keys {
-		if k.Strength == Strong {
+		switch k.Strength {
+		case Strong:
 			p.strong |= 1 << i
-		} else {
+		case Weak:
 			p.weak |= 1 << i
+		default:
+			p.hint |= 1 << i
 		}
 	}
-	p.matchWeak, _ = strconv.Atoi(p.doc.Tiers.MatchWeak)
-	p.possWeak, _ = strconv.Atoi(p.doc.Tiers.PossibleWeak)
+	p.points, _ = p.doc.Tiers.points()
 	p.plan = newPlan(p)
 	return p, nil
 }
@@ -206,10 +237,8 @@ func (d *document) check() string {
 	case len(d.Keys) == 0 || len(d.Keys) > MaxKeys:
 		return fmt.Sprintf("it has no match key, or more than %d", MaxKeys)
 	}
-	for _, n := range []string{d.Tiers.MatchWeak, d.Tiers.PossibleWeak} {
-		if i, err := strconv.Atoi(n); err != nil || i < 1 || i > MaxKeys || strconv.Itoa(i) != n {
-			return "the tier rule's numbers are not between 1 and the number of keys"
-		}
+	if _, ok := d.Tiers.points(); !ok {
+		return fmt.Sprintf("the tier rule's numbers are not between 1 and %d, or out of order", maxPoints)
 	}
 	names := map[string]bool{}
 	for i := range d.Keys {
@@ -227,20 +256,20 @@ func (d *document) check() string {
 
 func (k *MatchKey) check() string {
 	switch {
-	case k.Strength != Strong && k.Strength != Weak:
-		return "the strength is neither strong nor weak"
+	case k.Strength != Strong && k.Strength != Weak && k.Strength != Hint:
+		return "the strength is none of strong, weak and hint"
 	case len(k.Parts) == 0 || len(k.Parts) > MaxParts:
 		return fmt.Sprintf("it has no part, or more than %d", MaxParts)
 	}
-	first := false
+	person := false
 	names := map[string]bool{"key": true, "profile": true}
 	for i := range k.Parts {
 		part := &k.Parts[i]
-		f, ok := ParseField(part.Field)
+		fields, ok := part.fields()
 		if !ok {
-			return "it names an unknown field"
+			return "it names an unknown field, a field twice, or both a field and several"
 		}
-		first = first || f == FirstName
+		person = person || slices.Contains(fields, FirstName) || slices.Contains(fields, NationalID)
 		if name := part.name(); !isWord(name) || names[name] {
 			return "two of its codes have one name, or one has other characters than a-z, 0-9 and _"
 		} else {
@@ -254,10 +283,30 @@ func (k *MatchKey) check() string {
 		}
 	}
 	// Siblings and twins share everything else.
-	if !first {
-		return "it does not hold the first name"
+	if !person {
+		return "it holds neither the first name nor the national id"
 	}
 	return ""
+}
+
+// fields lists the fields of a part.
+func (p *Part) fields() ([]Field, bool) {
+	names := p.Fields
+	if p.Field != "" {
+		names = []string{p.Field}
+	}
+	if (p.Field == "") == (p.Fields == nil) || p.Fields != nil && len(p.Fields) < 2 {
+		return nil, false
+	}
+	var fields []Field
+	for _, n := range names {
+		f, ok := ParseField(n)
+		if !ok || slices.Contains(fields, f) {
+			return nil, false
+		}
+		fields = append(fields, f)
+	}
+	return fields, true
 }
 
 func (p *Part) name() string {
@@ -366,11 +415,13 @@ func (t *Tier) UnmarshalText(text []byte) error {
 
 // Tier applies the tier rule to the keys that agree, bit i for key i. Bits without a key count nothing.
 func (p *Profile) Tier(keys uint32) Tier {
-	weak := bits.OnesCount32(keys & p.weak)
+	points := p.points.strong*bits.OnesCount32(keys&p.strong) +
+		p.points.weak*bits.OnesCount32(keys&p.weak) +
+		p.points.hint*bits.OnesCount32(keys&p.hint)
 	switch {
-	case keys&p.strong != 0 || weak >= p.matchWeak:
+	case points >= p.points.match:
 		return TierMatch
-	case weak >= p.possWeak:
+	case points >= p.points.possible:
 		return TierPossible
 	}
 	return TierNone

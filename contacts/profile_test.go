@@ -75,9 +75,10 @@ func TestParseProfileRefuses(t *testing.T) {
 		"unknown encoder":    func(s string) string { return strings.Replace(s, `"soundex/1","field"`, `"soundex/2","field"`, 1) },
 		"unknown normaliser": func(s string) string { return strings.Replace(s, "none/1", "none/2", 1) },
 		"strength":           func(s string) string { return strings.Replace(s, "strong", "Strong", 1) },
-		"number":             func(s string) string { return strings.Replace(s, `"match_weak":"2"`, `"match_weak":2`, 1) },
-		"zero":               func(s string) string { return strings.Replace(s, `"match_weak":"2"`, `"match_weak":"0"`, 1) },
-		"leading zero":       func(s string) string { return strings.Replace(s, `"match_weak":"2"`, `"match_weak":"02"`, 1) },
+		"number":             func(s string) string { return strings.Replace(s, `"match":"4"`, `"match":4`, 1) },
+		"zero":               func(s string) string { return strings.Replace(s, `"match":"4"`, `"match":"0"`, 1) },
+		"leading zero":       func(s string) string { return strings.Replace(s, `"match":"4"`, `"match":"04"`, 1) },
+		"upside down":        func(s string) string { return strings.Replace(s, `"match":"4"`, `"match":"1"`, 1) },
 		"other format":       func(s string) string { return strings.Replace(s, "profile/1", "profile/2", 1) },
 		"profile name":       func(s string) string { return strings.Replace(s, `"name":"soundex/1"`, `"name":"soundex"`, 1) },
 		"key name":           func(s string) string { return strings.Replace(s, `"original"`, `"Or\u0000"`, 1) },
@@ -111,13 +112,16 @@ func TestTier(t *testing.T) {
 	p, err := ParseProfile([]byte(`{"format":"ihyid-matching-profile/1","name":"test/1","keys":[` +
 		`{"name":"s","strength":"strong","parts":[{"field":"first_name","normalise":"none/1","encode":"soundex/1"}]},` +
 		`{"name":"w","strength":"weak","parts":[{"field":"first_name","normalise":"none/1","encode":"soundex/1"}]},` +
-		`{"name":"v","strength":"weak","parts":[{"field":"first_name","normalise":"none/1","encode":"soundex/1"}]}],` +
-		`"tiers":{"match_weak":"2","possible_weak":"1"}}`))
+		`{"name":"v","strength":"weak","parts":[{"field":"first_name","normalise":"none/1","encode":"soundex/1"}]},` +
+		`{"name":"h","strength":"hint","parts":[{"field":"first_name","normalise":"none/1","encode":"soundex/1"}]},` +
+		`{"name":"i","strength":"hint","parts":[{"field":"first_name","normalise":"none/1","encode":"soundex/1"}]}],` +
+		`"tiers":{"hint":"1","match":"4","possible":"2","strong":"4","weak":"2"}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for keys, want := range map[uint32]Tier{
-		0: TierNone, 1: TierMatch, 2: TierPossible, 4: TierPossible, 6: TierMatch, 7: TierMatch, 8: TierNone, 0xfffffff8: TierNone,
+		0: TierNone, 1: TierMatch, 2: TierPossible, 4: TierPossible, 6: TierMatch, 7: TierMatch, 8: TierNone, 24: TierPossible, 10: TierPossible,
+		26: TierMatch, 0xffffffe0: TierNone,
 	} {
 		if got := p.Tier(keys); got != want {
 			t.Errorf("Tier(%b) = %v, want %v", keys, got, want)

@@ -210,6 +210,19 @@ func (r *CachingResolver) Flush(did string) {
 	}
 }
 
+// FlushAll forgets everything.
+func (r *CachingResolver) FlushAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.web = newLRU(r.opts.CacheSize, maxCacheBytes)
+	r.keys = newLRU(r.opts.CacheSize, maxCacheBytes)
+	r.failed = newLRU(r.opts.CacheSize, maxCacheBytes)
+	for did, f := range r.flights {
+		f.stale = true
+		delete(r.flights, did)
+	}
+}
+
 func (r *CachingResolver) resolveKey(d DID) (*Resolution, error) {
 	doc, err := keyDocument(d)
 	if err != nil {

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"context"
+	"crypto"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ type VerifyReceiptOptions struct {
 	Documents []*did.Document // DID documents that the auditor got from elsewhere and trusts
 	Resolver  did.Resolver    // for DIDs that are not among the documents; nil: nothing is resolved but did:key
 	Clock     func() time.Time
-	Evidence  credentials.Evidence // for keys that are retired now; see PROTOCOL section 9
+	Evidence  credentials.Evidence // of time, for keys that are retired now, beside the cross-signature in the receipt itself (PROTOCOL section 9)
 }
 
 // ReceiptReport is every check that was made of a receipt, by name, with its outcome.
@@ -61,23 +62,127 @@ func VerifyReceipt(ctx context.Context, file []byte, o VerifyReceiptOptions) *Re
 	r.add("statements-equal", err == nil && other == *st, "the two parties signed different statements")
 	r.add("parties-distinct", st.Initiator != st.Responder, "both parties are the same")
 	r.checkNumbers(st)
-	parties := []struct{ role, name, key, document string }{
-		{"initiator", st.Initiator, st.InitiatorKey, st.InitiatorDocument},
-		{"responder", st.Responder, st.ResponderKey, st.ResponderDocument},
+	parties := [2]*party{
+		{role: "initiator", name: st.Initiator, key: st.InitiatorKey, document: st.InitiatorDocument, receipt: f.Receipts[0]},
+		{role: "responder", name: st.Responder, key: st.ResponderKey, document: st.ResponderDocument, receipt: f.Receipts[1]},
 	}
+	for _, p := range parties {
+		p.source = &documentSource{options: o, inFile: f.DIDDocuments[p.name]}
+		p.verify(ctx, o, o.Evidence)
+	}
+	// Who needs evidence may have it from the other, if the other's signature is good without any of the kind.
 	for i, p := range parties {
-		source := &documentSource{options: o, inFile: f.DIDDocuments[p.name]}
-		v := &credentials.Verifier{Keys: source, Clock: o.Clock, Evidence: o.Evidence}
-		result := v.Credential(ctx, f.Receipts[i], credentials.CredentialOptions{})
-		for _, c := range result.Checks {
-			c.Name = p.role + "." + c.Name
-			r.Checks = append(r.Checks, c)
+		if other := parties[1-i]; p.result.Check(credentials.CheckKey).Outcome == credentials.Failed {
+			p.verify(ctx, o, evidence{o.Evidence, &crossSignature{of: p, by: other, good: other.good && r.Passed(), statement: st}})
 		}
-		r.add(p.role+".is-named", result.Issuer == p.name, "this receipt should be issued by %s", oneLine(p.name, 200))
-		r.add(p.role+".key-is-named", signedWith(f.Receipts[i], p.key), "the receipt is signed with another key than the statement names")
-		r.Checks = append(r.Checks, source.check(p.role, p.document)...)
+	}
+	for _, p := range parties {
+		r.Checks = append(r.Checks, p.checks...)
 	}
 	return r
+}
+
+// party is one side of a receipt under verification.
+type party struct {
+	role, name, key, document string
+	receipt                   json.RawMessage
+
+	source *documentSource
+	result *credentials.Result
+	checks []credentials.Check
+	good   bool // all of them passed or were skipped
+}
+
+func (p *party) verify(ctx context.Context, o VerifyReceiptOptions, e credentials.Evidence) {
+	v := &credentials.Verifier{Keys: p.source, Clock: o.Clock, Evidence: e}
+	p.result = v.Credential(ctx, p.receipt, credentials.CredentialOptions{})
+	r := &ReceiptReport{}
+	for _, c := range p.result.Checks {
+		if c.Name == credentials.CheckKey && c.Outcome == credentials.Passed && len(p.result.Proofs) == 1 && p.result.Proofs[0].Evidence != "" {
+			c.Reason = "no longer good now, but shown to have signed before by " + p.result.Proofs[0].Evidence
+		}
+		c.Name = p.role + "." + c.Name
+		r.Checks = append(r.Checks, c)
+	}
+	r.add(p.role+".is-named", p.result.Issuer == p.name, "this receipt should be issued by %s", oneLine(p.name, 200))
+	r.add(p.role+".key-is-named", signedWith(p.receipt, p.key), "the receipt is signed with another key than the statement names")
+	r.Checks = append(r.Checks, p.source.check(p.role, p.document, p.key)...)
+	p.checks, p.good = r.Checks, r.Passed()
+}
+
+// evidence asks one source after another.
+type evidence []credentials.Evidence
+
+// Existed implements credentials.Evidence.
+func (e evidence) Existed(ctx context.Context, s credentials.Signature) (time.Time, string, error) {
+	var why error
+	for _, one := range e {
+		if one == nil {
+			continue
+		}
+		at, source, err := one.Existed(ctx, s)
+		if err == nil && !at.IsZero() {
+			return at, source, nil
+		}
+		why = err
+	}
+	return time.Time{}, "", why
+}
+
+// crossSignature is the other party's signature of the same statement (PROTOCOL section 9). The statement names the key and, by its digest,
+// the DID document of the party whose key has been retired since; so the other party says that this key was that party's when the exchange
+// ended. It must be good itself, without a cross-signature in return.
+type crossSignature struct {
+	of, by    *party
+	good      bool
+	statement *Statement
+}
+
+// Existed implements credentials.Evidence.
+func (c *crossSignature) Existed(_ context.Context, s credentials.Signature) (time.Time, string, error) {
+	none := func(format string, args ...any) (time.Time, string, error) {
+		return time.Time{}, "", fmt.Errorf("the signer's own word for the time proves nothing, and "+format, args...)
+	}
+	if !c.good {
+		return none("the %s's signature in this receipt, which could vouch for it, is not good itself", c.by.role)
+	}
+	if s.VerificationMethod != c.of.key || ownerOf(s.VerificationMethod) != c.of.name {
+		return none("the %s vouches for another key", c.by.role)
+	}
+	named := c.of.source.named(c.of.document)
+	if named == nil {
+		return none("the DID document that the %s vouches for is not at hand", c.by.role)
+	}
+	if err := sameKey(named, c.of.source.used, c.of.key); err != nil {
+		return none("%w", err)
+	}
+	at, err := time.Parse(time.RFC3339, c.statement.Ended)
+	if err != nil {
+		return none("the time in the statement cannot be read")
+	}
+	for _, p := range c.by.result.Proofs {
+		if p.Created.After(at) {
+			at = p.Created
+		}
+	}
+	return at, fmt.Sprintf("the %s's cross-signature of %s", c.by.role, at.UTC().Format(time.RFC3339)), nil
+}
+
+// sameKey makes sure that a verification method is one and the same key in two documents, for the same purpose.
+func sameKey(a, b *did.Document, method string) error {
+	if a == nil || b == nil {
+		return errors.New("a DID document is missing")
+	}
+	ka, errA := keyStatus(a, method, did.AssertionMethod)
+	kb, errB := keyStatus(b, method, did.AssertionMethod)
+	if err := errors.Join(errA, errB); err != nil {
+		return err
+	}
+	pub, ok := ka.Public.(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !pub.Equal(kb.Public) || !ka.Authorized || !kb.Authorized {
+		return errors.New("the key of that name is another one in the DID document of then")
+	}
+	return nil
 }
 
 // readReceiptFile parses a receipt file strictly, and the statement of its first credential.
@@ -174,8 +279,22 @@ func (s *documentSource) find(ctx context.Context, subject string) error {
 	return err
 }
 
-// check says where the document came from and whether it is the one that the statement names.
-func (s *documentSource) check(role, digest string) []credentials.Check {
+// named is the document with a digest, from wherever: what has the digest is the document.
+func (s *documentSource) named(digest string) *did.Document {
+	all := append([]*did.Document{s.used}, s.options.Documents...)
+	if d, err := did.ParseDocument(s.inFile); err == nil {
+		all = append(all, d)
+	}
+	for _, d := range all {
+		if d != nil && documentDigest(d) == digest {
+			return d
+		}
+	}
+	return nil
+}
+
+// check says where the document came from and whether it is the one that the statement names; if it has changed since, the key must not have.
+func (s *documentSource) check(role, digest, key string) []credentials.Check {
 	from := credentials.Check{Name: role + ".did-document", Outcome: credentials.Passed}
 	same := credentials.Check{Name: role + ".did-document-is-named", Outcome: credentials.Passed}
 	switch {
@@ -193,12 +312,15 @@ func (s *documentSource) check(role, digest string) []credentials.Check {
 		from.Reason = s.source
 	}
 	if documentDigest(s.used) != digest {
-		// Keys come and go: the key that signed is judged by the document as it is now. But what the file hands over must be the named one.
+		// Keys come and go: the key that signed is judged by the document as it is now. But it must be the key of then.
 		same.Outcome = credentials.Skipped
 		same.Reason = "the document has changed since the exchange; the key that signed was judged by the document as it is now"
-		if named, err := did.ParseDocument(s.inFile); err != nil || documentDigest(named) != digest {
+		if named := s.named(digest); named == nil || named.ID() != s.used.ID() {
 			same.Outcome = credentials.Failed
 			same.Reason = "neither the document that was found nor the one in the file is the one that the statement names"
+		} else if err := sameKey(named, s.used, key); err != nil {
+			same.Outcome = credentials.Failed
+			same.Reason = err.Error()
 		}
 	}
 	return []credentials.Check{from, same}

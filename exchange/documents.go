@@ -155,3 +155,50 @@ func (k *documentKeys) failure() error {
 	defer k.mu.Unlock()
 	return k.err
 }
+
+// History gives the versions of its own document and of its peers' that the node keeps.
+func (n *Node) History() did.History { return history{n} }
+
+type history struct{ n *Node }
+
+// Seen keeps nothing: the node keeps what it publishes itself and what it is shown by peers.
+func (history) Seen(context.Context, *did.Document, time.Time) error { return nil }
+
+// Version gives a kept version by its digest.
+func (h history) Version(ctx context.Context, name, versionID string) (*did.Version, error) {
+	return h.find(ctx, name, func(digest string, _ documentRecord) bool { return digest == versionID })
+}
+
+// VersionAt gives the version that was the last to be kept at a time.
+func (h history) VersionAt(ctx context.Context, name string, at time.Time) (*did.Version, error) {
+	return h.find(ctx, name, func(_ string, r documentRecord) bool { return !r.Seen.After(at) })
+}
+
+func (h history) find(ctx context.Context, name string, fits func(digest string, r documentRecord) bool) (*did.Version, error) {
+	var best *documentRecord
+	err := h.n.store.View(ctx, func(tx *store.Tx) error {
+		for item, err := range h.n.kept.documents.All(tx, store.Range{}) {
+			if err != nil {
+				return err
+			}
+			if r := item.Value; r.DID == name && fits(hex.EncodeToString(item.Key), r) && (best == nil || r.Seen.After(best.Seen)) {
+				best = &r
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if best == nil {
+		return nil, &did.Error{Code: did.NotFound, DID: name, Err: errors.New("no such version is kept here")}
+	}
+	d, err := did.ParseDocument(best.Document)
+	if err != nil {
+		return nil, err
+	}
+	return &did.Version{Document: d, DocumentMetadata: did.DocumentMetadata{VersionID: did.VersionID(d), Updated: best.Seen}}, nil
+}
+
+// NewKeys answers a verifier's questions for keys from DID documents that r resolves. In its life a DID has one document: make one for each verification.
+func NewKeys(r did.Resolver) credentials.KeyResolver { return &documentKeys{resolver: r} }

@@ -128,6 +128,10 @@ func TestRefusedPresentations(t *testing.T) {
 			vp := sign(s, nil)
 			_, err := s.b.Message(ctx, vp)
 			must(s.t, err)
+			// Let the job that the opening began get as far as it can, so that nothing but the message could change anything.
+			all, err := s.b.Exchanges(ctx)
+			must(s.t, err)
+			s.b.await(all[0].Job)
 			return vp
 		}, CodeChallenge, "used"},
 		"an expired challenge": {func(s setting) []byte {

@@ -13,6 +13,7 @@ import (
 	"ihyid/did"
 	"ihyid/kms"
 	"ihyid/store"
+	"ihyid/store/jobs"
 )
 
 // DefaultOverlap is how long a key that was replaced stays good: longer than an exchange may rest, so that those under way end under the
@@ -372,4 +373,41 @@ func (n *Node) Changes(ctx context.Context, since string) (Changes, error) {
 		return nil
 	})
 	return out, err
+}
+
+// RotateDataKey begins to seal every record with a new data key, in a job; the old one is destroyed at the end.
+func (n *Node) RotateDataKey(ctx context.Context) (j jobs.Job, err error) {
+	err = n.store.Update(ctx, func(tx *store.Tx) error {
+		j, err = n.jobs.Enqueue(tx, jobs.KindRotateKeys, nil)
+		return err
+	})
+	return j, err
+}
+
+// RotateWrappingKey makes a new wrapping key in the key store, wraps the store's keys with it, and destroys the former ones.
+func (n *Node) RotateWrappingKey(ctx context.Context) error {
+	rotator, ok := n.keys.(kms.WrapRotator)
+	if !ok {
+		return fail(CodeUnsupported, "the wrapping key of this key store cannot be rotated")
+	}
+	n.changing.Lock()
+	defer n.changing.Unlock()
+	fresh, err := rotator.RotateWrapping(ctx)
+	if err != nil {
+		return fmt.Errorf("making a new wrapping key: %w", err)
+	}
+	if err := n.store.Rewrap(ctx, n.keys); err != nil {
+		return fmt.Errorf("wrapping the store's keys anew: %w", err)
+	}
+	all, err := rotator.WrappingKeys(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, k := range all {
+		if k.ID != fresh.ID {
+			errs = append(errs, rotator.DestroyWrapping(ctx, k.ID))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -171,6 +171,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		n.jobs.Handle(jobRespond, n.respond)
 		n.jobs.Handle(jobDeliver, n.deliverDecision)
 		n.jobs.Handle(jobAgreement, n.deliverAgreement)
+		n.jobs.Handle(jobs.KindRotateKeys, jobs.RotateKeys(n.store))
 	}
 	return n, nil
 }

@@ -30,6 +30,8 @@ type world struct {
 	mu    sync.Mutex
 	nodes map[string]*testNode // by DID
 
+	forged map[string]*did.Document // what DIDs resolve to instead of what their nodes publish
+
 	// intercept, if set, may answer a request instead of its receiver, or change it.
 	intercept func(from *testNode, r *TransportRequest) (*TransportResponse, error)
 }
@@ -46,6 +48,7 @@ type testNode struct {
 	reg     *register.Register
 	queue   *jobs.Queue
 	stop    func()
+	options func(*Options)
 	ahead   atomic.Int64 // how far the node's clock is ahead, in nanoseconds
 }
 
@@ -99,10 +102,14 @@ func (tn *testNode) start() {
 	must(tn.t, err)
 	tn.reg, err = register.New(register.Options{Store: tn.store, Jobs: tn.queue, Profile: tn.profile})
 	must(tn.t, err)
-	node, err := Open(ctx, Options{
+	o := Options{
 		Store: tn.store, Keys: tn.keys, Resolver: tn.w, Register: tn.reg, Jobs: tn.queue, Transport: transportOf{tn},
 		Profiles: map[string]*contacts.Profile{tn.profile.Name(): tn.profile}, PollInterval: 50 * time.Millisecond, Clock: tn.now,
-	})
+	}
+	if tn.options != nil {
+		tn.options(&o)
+	}
+	node, err := Open(ctx, o)
 	must(tn.t, err)
 	tn.w.mu.Lock()
 	tn.Node = node
@@ -120,8 +127,11 @@ func (tn *testNode) start() {
 // Resolve gives the published documents of the nodes.
 func (w *world) Resolve(_ context.Context, name string) (*did.Resolution, error) {
 	w.mu.Lock()
-	tn := w.nodes[name]
+	tn, forged := w.nodes[name], w.forged[name]
 	w.mu.Unlock()
+	if forged != nil {
+		return &did.Resolution{Document: forged}, nil
+	}
 	if tn == nil || tn.Node == nil {
 		return nil, &did.Error{Code: did.NotFound, DID: name}
 	}

@@ -30,6 +30,7 @@ type peerRecord struct {
 	Credential json.RawMessage `json:"credential"`         // their organisation credential
 	Request    json.RawMessage `json:"request,omitempty"`  // the registration request, ours or theirs
 	Decision   json.RawMessage `json:"decision,omitempty"` // the decision on it, theirs or ours
+	Own        json.RawMessage `json:"own,omitempty"`      // our organisation credential, as our decision names it
 	Before     PeerState       `json:"before,omitempty"`   // of a suspended peer: the state to go back to
 	Past       []string        `json:"past,omitempty"`     // digests of the documents that were held before Peer.Document, the last maxPast
 	Day        string          `json:"day,omitempty"`      // the day that Peer.NoiseToday counts
@@ -172,7 +173,7 @@ func (n *Node) AddPeer(ctx context.Context, name string, expect Organisation) (P
 	}); err != nil {
 		return Peer{}, err
 	}
-	if _, _, err := n.converse(ctx, to, kindRegistration, "", kindRegistrationReply, request, n.self().Credential); err != nil {
+	if _, _, err := n.converse(ctx, to, kindRegistration, "", kindRegistrationReply, request, mine.credential); err != nil {
 		if drop := n.dropInvitation(context.WithoutCancel(ctx), name, request); drop != nil {
 			err = errors.Join(err, drop)
 		}
@@ -252,13 +253,18 @@ func endpointOf(d *did.Document) (string, error) {
 	return strings.TrimSuffix(service.Endpoint, "/"), nil
 }
 
-type ownDigests struct{ organisation, document string }
+type ownDigests struct {
+	organisation, document string
+	credential             []byte // the organisation credential itself
+}
 
 func (n *Node) ownDigests() (d ownDigests, err error) {
-	if d.organisation, err = digestJSON(n.self().Credential); err != nil {
+	id := n.self()
+	d.credential = id.Credential
+	if d.organisation, err = digestJSON(id.Credential); err != nil {
 		return d, err
 	}
-	d.document, err = digestJSON(n.self().Document)
+	d.document, err = digestJSON(id.Document)
 	return d, err
 }
 
@@ -407,7 +413,7 @@ func (n *Node) decide(ctx context.Context, name string, approved bool, reason st
 			if approved {
 				now.Peer.State, now.Peer.Registration = PeerApproved, digest
 			}
-			now.Decision, now.Peer.Undelivered = decision, true
+			now.Decision, now.Own, now.Peer.Undelivered = decision, mine.credential, true
 			return now, nil
 		})
 		if err != nil {
@@ -443,9 +449,13 @@ func (n *Node) deliverDecision(ctx context.Context, t *jobs.Task) error {
 	if digest, err := digestJSON(r.Decision); err != nil || digest != p.Decision || !r.Peer.Undelivered {
 		return nil // decided otherwise since, or delivered before a restart
 	}
+	own := r.Own
+	if own == nil {
+		own = n.self().Credential
+	}
 	to, _, err := n.locate(ctx, p.Peer)
 	if err == nil {
-		_, _, err = n.converse(ctx, to, kindDecision, "", kindDecisionReply, r.Decision, n.self().Credential)
+		_, _, err = n.converse(ctx, to, kindDecision, "", kindDecisionReply, r.Decision, own)
 	}
 	if err != nil {
 		if rested := n.now().Sub(r.Peer.Updated); temporary(err) && rested < deliveryLife {

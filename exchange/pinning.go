@@ -85,7 +85,7 @@ func (n *Node) hold(ctx context.Context, name string, doc *did.Document) error {
 	if err != nil {
 		return fmt.Errorf("the document that %s is held to: %w", name, err)
 	}
-	between, verdict, err := n.follow(ctx, pinned, doc)
+	between, verdict, err := n.follow(ctx, r.Peer.Endpoint, pinned, doc)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (n *Node) isPast(ctx context.Context, name, digest string) bool {
 }
 
 // follow judges the way from one document to another: at once, or by the peer's own signed changes. It gives the documents in between.
-func (n *Node) follow(ctx context.Context, pinned, next *did.Document) ([]*did.Document, did.Verdict, error) {
+func (n *Node) follow(ctx context.Context, endpoint string, pinned, next *did.Document) ([]*did.Document, did.Verdict, error) {
 	direct := did.JudgeChange(pinned, next, nil, n.now())
 	if direct.Decision != did.NeedsFingerprint {
 		return nil, direct, nil
@@ -138,7 +138,7 @@ func (n *Node) follow(ctx context.Context, pinned, next *did.Document) ([]*did.D
 	var between []*did.Document
 	at := pinned
 	for range maxFollowed {
-		changes, err := n.changesOf(ctx, at, next)
+		changes, err := n.changesOf(ctx, endpoint, at, next)
 		if err != nil {
 			return nil, direct, err
 		}
@@ -162,22 +162,22 @@ func (n *Node) follow(ctx context.Context, pinned, next *did.Document) ([]*did.D
 	return nil, direct, nil
 }
 
-// changesOf asks a peer for its signed changes after a document. A node that does not know the way has none.
-func (n *Node) changesOf(ctx context.Context, after, next *did.Document) ([]Change, error) {
+// changesOf asks a peer for its signed changes after a document, at its new address and, failing that, at the one that is known. A node that
+// does not know the way has none.
+func (n *Node) changesOf(ctx context.Context, known string, after, next *did.Document) ([]Change, error) {
 	if !n.refreshes.take(after.ID(), n.now()) {
 		return nil, fail(CodeTooMany, "the keys of %s changed too often in the last minute; try again later", after.ID())
 	}
-	// The document itself may be from the wrong hands; the statements are checked whoever gave them.
 	endpoint, err := endpointOf(next)
 	if err != nil {
-		return nil, err
+		endpoint = known
 	}
-	body, err := n.call(ctx, TransportRequest{Method: "GET", URL: endpoint + "/changes?since=" + documentDigest(after), MaxReply: maxChangesReply})
-	var p *PeerProblem
-	if errors.As(err, &p) && !p.Temporary() {
-		return nil, nil
+	// The new address may be in the wrong hands; the statements are checked whoever gives them.
+	body, err := n.getChanges(ctx, endpoint, after)
+	if err != nil && endpoint != known {
+		body, err = n.getChanges(ctx, known, after)
 	}
-	if err != nil {
+	if err != nil || body == nil {
 		return nil, err
 	}
 	var list Changes
@@ -185,6 +185,15 @@ func (n *Node) changesOf(ctx context.Context, after, next *did.Document) ([]Chan
 		return nil, fail(CodePeerError, "the list of changes of %s cannot be read", after.ID())
 	}
 	return list.Changes, nil
+}
+
+func (n *Node) getChanges(ctx context.Context, endpoint string, after *did.Document) ([]byte, error) {
+	body, err := n.call(ctx, TransportRequest{Method: "GET", URL: endpoint + "/changes?since=" + documentDigest(after), MaxReply: maxChangesReply})
+	var p *PeerProblem
+	if errors.As(err, &p) && !p.Temporary() {
+		return nil, nil
+	}
+	return body, err
 }
 
 // refreshes bounds how often documents are fetched past the cache.

@@ -389,7 +389,7 @@ func (x *Index) removal(tx *Tx, entries []IndexEntry) (*indexView, map[Term]uint
 	edits := map[Term]uint64{}
 	get := func(e entry) (uint64, bool, error) {
 		if ref, ok := edits[e.term()]; ok {
-			return ref, ref != deadFlag, nil
+			return ref &^ deadFlag, ref != deadFlag, nil
 		}
 		return v.get(e)
 	}

@@ -305,8 +305,11 @@ func (v *indexView) get(e entry) (ref uint64, ok bool, err error) {
 		if err != nil {
 			return 0, false, err
 		}
+		if ok && ref&deadFlag != 0 {
+			return 0, false, nil
+		}
 		if ok {
-			return ref, ref&deadFlag == 0, nil
+			return ref, true, nil
 		}
 	}
 	return 0, false, nil

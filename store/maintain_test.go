@@ -43,7 +43,11 @@ func TestRotation(t *testing.T) {
 	steps := 0
 	for at, done := (Position{}), false; !done; steps++ {
 		update(t, s, func(tx *Tx) (err error) {
-			at, done, err = s.Reseal(tx, at, 1+steps%3*69) // at least one, or it would stand still
+			before := at
+			at, done, err = s.Reseal(tx, at, 1+steps%3*69)
+			if !done && at.Collection == before.Collection && bytes.Equal(at.Key, before.Key) {
+				t.Fatal("it stands still")
+			}
 			return err
 		})
 		if steps == 5 {

@@ -194,12 +194,7 @@ func (c *Client) Peer(ctx context.Context, did string) (exchange.Peer, error) {
 
 // AddPeer registers with another node, whose organisation must be as expected where a field is given.
 func (c *Client) AddPeer(ctx context.Context, did string, expect exchange.Organisation) (exchange.Peer, error) {
-	fields := map[string]string{}
-	for k, v := range map[string]string{"name": expect.Name, "registration_number": expect.RegistrationNumber, "country": expect.Country} {
-		if v != "" {
-			fields[k] = v
-		}
-	}
+	fields := map[string]string{"name": expect.Name, "registration_number": expect.RegistrationNumber, "country": expect.Country}
 	return call[exchange.Peer](ctx, c, http.MethodPost, "/peers", nil, map[string]any{"did": did, "expect": fields})
 }
 
@@ -221,6 +216,63 @@ func (c *Client) SuspendPeer(ctx context.Context, did, reason string) (exchange.
 // ResumePeer ends a suspension.
 func (c *Client) ResumePeer(ctx context.Context, did string) (exchange.Peer, error) {
 	return call[exchange.Peer](ctx, c, http.MethodPost, at("peers", did, "resume"), nil, nil)
+}
+
+// RemovePeer forgets a peer.
+func (c *Client) RemovePeer(ctx context.Context, did string) error {
+	return c.do(ctx, http.MethodDelete, at("peers", did), nil, nil, nil)
+}
+
+// Fingerprint gives the digits to compare with a peer's administrator.
+func (c *Client) Fingerprint(ctx context.Context, did string) (exchange.Fingerprint, error) {
+	return call[exchange.Fingerprint](ctx, c, http.MethodGet, at("peers", did, "fingerprint"), nil, nil)
+}
+
+// ConfirmPeer pins a peer's keys after the fingerprint was compared.
+func (c *Client) ConfirmPeer(ctx context.Context, did, digits string) (exchange.Peer, error) {
+	return call[exchange.Peer](ctx, c, http.MethodPost, at("peers", did, "confirm"), nil, map[string]string{"fingerprint": digits})
+}
+
+// Keys lists the node's signing keys.
+func (c *Client) Keys(ctx context.Context) ([]exchange.Key, error) {
+	list, err := call[api.List[exchange.Key]](ctx, c, http.MethodGet, "/keys", nil, nil)
+	return list.Items, err
+}
+
+// RotateKey replaces the key of a purpose ("assertion", "authentication"); curve and overlap may be empty.
+func (c *Client) RotateKey(ctx context.Context, purpose, curve, overlap string) (exchange.Key, error) {
+	in := map[string]string{"purpose": purpose}
+	if curve != "" {
+		in["curve"] = curve
+	}
+	if overlap != "" {
+		in["overlap"] = overlap
+	}
+	return call[exchange.Key](ctx, c, http.MethodPost, "/keys/rotate", nil, in)
+}
+
+// RetireKey revokes a key that was replaced.
+func (c *Client) RetireKey(ctx context.Context, id string) (exchange.Key, error) {
+	return call[exchange.Key](ctx, c, http.MethodPost, at("keys", id, "retire"), nil, nil)
+}
+
+// RotateDataKey begins to encrypt the store with a new key.
+func (c *Client) RotateDataKey(ctx context.Context) (api.Job, error) {
+	return call[api.Job](ctx, c, http.MethodPost, "/keys/data/rotate", nil, nil)
+}
+
+// RotateWrappingKey replaces the key of the key store that wraps the store's keys.
+func (c *Client) RotateWrappingKey(ctx context.Context) error {
+	return c.do(ctx, http.MethodPost, "/keys/wrapping/rotate", nil, nil, nil)
+}
+
+// FlushDID makes the node forget what it resolved of a DID, of all for "".
+func (c *Client) FlushDID(ctx context.Context, name string) error {
+	path := "/did-cache"
+	if name != "" {
+		path = at("did-cache", name)
+	}
+	return c.do(ctx, http.MethodDelete, path, nil, nil, nil)
 }
 
 // StartExchange begins an exchange.

@@ -86,7 +86,7 @@ the other commands speak to the running node.`,
 		Example: `  ihyid init --data node --did web --host relief.example.org --org-name "Relief" --org-number 4711 --org-country JO
   ihyid serve --data node --listen :443 --tls-cert cert.pem --tls-key key.pem
   ihyid contacts import people.csv --data node
-  ihyid peers add did:web:shelter.example.net --data node
+  ihyid peers add did:web:shelter.example.net --expect-name "Shelter" --expect-number 0815 --expect-country LB --data node
   ihyid exchange run --peer did:web:shelter.example.net --purpose "winter kits 2026" --data node`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -100,8 +100,24 @@ the other commands speak to the running node.`,
 	flags.BoolVar(&a.json, "json", false, "answer with one JSON document")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "show no progress")
 	root.AddCommand(
-		a.initCommand(), a.serveCommand(), a.statusCommand(), a.contactsCommand(), a.peersCommand(), a.agreementsCommand(), a.exchangeCommand(),
-		a.receiptsCommand(), a.jobsCommand(), a.profilesCommand(), a.checkAnonymousCommand(), a.didCommand(), a.demoCommand(), a.benchCommand(), a.versionCommand(),
+		a.initCommand(),
+		a.serveCommand(),
+		a.statusCommand(),
+		a.contactsCommand(),
+		a.matchCommand(),
+		a.peersCommand(),
+		a.keysCommand(),
+		a.agreementsCommand(),
+		a.exchangeCommand(),
+		a.receiptsCommand(),
+		a.verifyCommand(),
+		a.jobsCommand(),
+		a.profilesCommand(),
+		a.checkAnonymousCommand(),
+		a.didCommand(),
+		a.demoCommand(),
+		a.benchCommand(),
+		a.versionCommand(),
 	)
 	a.prepare(root)
 	return root

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,10 +37,11 @@ var (
 	clientKeys = []string{"data", "server", "token_file", "server_ca"}
 	serveKeys  = []string{
 		"listen", "tls_cert", "tls_key", "insecure_http_on_loopback", "local_only", "api_token_file", "allow_private", "ca_file",
-		"ask_always", "key_file", "passphrase_file", "log_level", "log_format",
+		"key_file", "passphrase_file", "log_level", "log_format", "require_confirmed", "ask_always",
+		"kms", "pkcs11_module", "pkcs11_token", "pkcs11_serial", "pkcs11_slot", "pin_file",
 	}
 	listKeys = []string{"allow_private"}
-	boolKeys = []string{"ask_always", "insecure_http_on_loopback", "local_only"}
+	boolKeys = []string{"insecure_http_on_loopback", "local_only", "require_confirmed", "ask_always"}
 )
 
 // settings are the defaults.
@@ -161,6 +163,41 @@ func readConfigFile(path string) (values, error) {
 		}
 	}
 	return values(m), nil
+}
+
+// writeConfigFile sets and, where a value is "", removes settings in the file of a data directory. The other settings stay.
+func writeConfigFile(path string, change map[string]string) error {
+	all, err := readConfigFile(path)
+	if err != nil {
+		return err
+	}
+	for key, v := range change {
+		if v == "" {
+			delete(all, key)
+		} else {
+			all[key] = v
+		}
+	}
+	if _, err := os.Stat(path); len(all) == 0 && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	text, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ConfigName+".new-*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(append(text, '\n'))
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(tmp.Name())
+	}
+	return err
 }
 
 // maxSecret bounds a file that holds one secret.

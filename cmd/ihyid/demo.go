@@ -24,7 +24,8 @@ Nothing outside this machine is reached, and nothing is left behind unless --dir
 The results are held against the truth; where anything is off, the exit status is 1.`,
 		Example: `  ihyid demo
   ihyid demo --dir out --keep
-  ihyid demo --json`,
+  ihyid demo --json
+  ihyid demo --kms pkcs11`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
 			if o.Program, err = os.Executable(); err != nil {
@@ -32,6 +33,9 @@ The results are held against the truth; where anything is off, the exit status i
 			}
 			if !a.json {
 				o.Out = a.out
+			}
+			if o.KMS != "file" && o.KMS != "pkcs11" {
+				return usagef("--kms must be file or pkcs11")
 			}
 			if o.Keep && a.json {
 				return usagef("--keep waits for Ctrl-C and --json for the end: give one")
@@ -49,6 +53,7 @@ The results are held against the truth; where anything is off, the exit status i
 			return err
 		},
 	}
+	cmd.Flags().StringVar(&o.KMS, "kms", "file", "where the nodes' keys are: `file|pkcs11` (a SoftHSM token for each node; needs softhsm2)")
 	cmd.Flags().StringVar(&o.Dir, "dir", "", "`directory` to leave receipts, DID documents and presentations in; new or empty")
 	cmd.Flags().BoolVar(&o.Keep, "keep", false, "leave the nodes running until Ctrl-C, and say where they are")
 	return cmd

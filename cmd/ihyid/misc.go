@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"runtime"
 	"runtime/debug"
@@ -14,6 +13,7 @@ import (
 
 	"ihyid/api/client"
 	"ihyid/credentials/ijson"
+	"ihyid/did"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -95,7 +95,7 @@ func (a *app) profilesCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(list, show)
+	cmd.AddCommand(list, show, a.profilesCheck())
 	return cmd
 }
 
@@ -159,25 +159,14 @@ func parseAnonymous(text []byte) (uscadis, secrets []string, err error) {
 	return uscadis, secrets, nil
 }
 
-// readInput reads a file, or standard input if it is named -.
-func (a *app) readInput(name string, max int64) ([]byte, error) {
-	if name != "-" {
-		return readFile(name, max)
-	}
-	text, err := io.ReadAll(io.LimitReader(a.in, max+1))
-	if err == nil && int64(len(text)) > max {
-		err = fmt.Errorf("standard input holds more than the %d bytes that are allowed", max)
-	}
-	return text, err
-}
-
 func (a *app) didCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "did", Short: "Decentralised identifiers"}
 	resolve := &cobra.Command{
 		Use:   "resolve DID",
 		Short: "Resolve a DID to its document; needs no node",
 		Long: `Resolve a DID (did:web or did:key) to its document. Needs no node. did:web is fetched
-over HTTPS only; private addresses are refused unless allowed.`,
+over HTTPS only; private addresses are refused unless allowed. With --json the answer is
+the resolution result of DID Resolution 1.0, with metadata, or with its error.`,
 		Example: "  ihyid did resolve did:web:relief.example.org\n  ihyid did resolve did:web:localhost%3A8443 --allow-private 127.0.0.0/8 --ca-file ca.pem",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -187,24 +176,57 @@ over HTTPS only; private addresses are refused unless allowed.`,
 			}
 			r, err := resolveDID(cmd.Context(), args[0], network)
 			if err != nil {
-				return fmt.Errorf("%s cannot be resolved: %w", args[0], err)
+				return err
 			}
 			if a.json {
-				return a.printJSON(r)
+				if err := a.printJSON(r.result); err != nil {
+					return err
+				}
+				if r.err != nil {
+					return errNo
+				}
+				return nil
 			}
-			return a.printJSON(r.Document)
+			if r.err != nil {
+				return fmt.Errorf("%s cannot be resolved (%s): %w", args[0], did.CodeOf(r.err), r.err)
+			}
+			return a.printJSON(r.document)
 		},
 	}
 	networkFlags(resolve.Flags())
-	cmd.AddCommand(resolve)
+	flush := &cobra.Command{
+		Use:     "flush [DID]",
+		Short:   "Make the running node forget what it resolved, of one DID or of all",
+		Example: "  ihyid did flush did:web:relief.example.org\n  ihyid did flush",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := strings.Join(args, "")
+			if _, err := did.Parse(name); name != "" && err != nil {
+				return usagef("%s is not a DID", clean(name))
+			}
+			return a.with(func(c *client.Client) error {
+				if err := c.FlushDID(cmd.Context(), name); err != nil {
+					return fmt.Errorf("nothing was flushed: %w", err)
+				}
+				if name == "" {
+					name = "all"
+				}
+				if a.json {
+					return a.printJSON(map[string]string{"flushed": name})
+				}
+				return a.facts("flushed", name)
+			})
+		},
+	}
+	cmd.AddCommand(resolve, flush)
 	return cmd
 }
 
-// resolution is what did resolve answers with --json: the form of DID Resolution, section 4.
+// resolution is what did resolve answers: with --json the result object of DID Resolution 1.0, also of a failure.
 type resolution struct {
-	Document         json.RawMessage   `json:"didDocument"`
-	Metadata         map[string]string `json:"didResolutionMetadata"`
-	DocumentMetadata map[string]string `json:"didDocumentMetadata"`
+	result   json.RawMessage
+	document json.RawMessage // nil if it failed
+	err      error           // of the resolution
 }
 
 // release is set when a release is built: -ldflags "-X main.release=v1.2.3".

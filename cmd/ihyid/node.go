@@ -33,9 +33,13 @@ and its encrypted store. A node that is there already is never touched.
 --did key needs no host, and suits tests and nodes without a network.
 
 Without --passphrase-file or --key-file, the key that protects the others is made and
-put beside them: whoever has the directory has the keys.`,
+put put beside them: whoever has the directory has the keys. With --kms pkcs11 the keys
+are made in a token (an HSM) and never leave it; which one is kept in config.json,
+its PIN is not.`,
 		Example: `  ihyid init --data node --did web --host relief.example.org --org-name "Relief" --org-number 4711 --org-country JO
-  ihyid init --data test --did key --org-name "Test" --org-number 1 --org-country LB`,
+  ihyid init --data test --did key --org-name "Test" --org-number 1 --org-country LB
+  ihyid init --data node --host relief.example.org --org-name "Relief" --org-number 4711 --org-country JO \\
+    --kms pkcs11 --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-token relief --pin-file pin`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if a.cfg.Server != "" {
 				return usagef("init makes a node on this machine: --server makes no sense here")
@@ -83,20 +87,28 @@ put beside them: whoever has the directory has the keys.`,
 }
 
 func secretFlags(f *pflag.FlagSet) {
+	f.String("kms", "file", "where the keys are: `file|pkcs11` (env IHYID_KMS)")
+	f.String("pkcs11-module", "", "for pkcs11: `path` of the PKCS #11 library (env IHYID_PKCS11_MODULE)")
+	f.String("pkcs11-token", "", "for pkcs11: `label` of the token (env IHYID_PKCS11_TOKEN)")
+	f.String("pkcs11-serial", "", "for pkcs11: `serial` number of the token, instead of its label (env IHYID_PKCS11_SERIAL)")
+	f.String("pkcs11-slot", "", "for pkcs11: `number` of the slot, instead of the token's label (env IHYID_PKCS11_SLOT)")
+	f.String("pin-file", "", "for pkcs11: `file` with the token's PIN (env IHYID_PIN_FILE, or the PIN itself in IHYID_PIN); else it is asked for")
 	f.String("passphrase-file", "", "`file` with the passphrase that protects the keys (env IHYID_PASSPHRASE_FILE)")
 	f.String("key-file", "", "`file` with the key that protects the keys (env IHYID_KEY_FILE; init makes it if it is not there)")
 }
 
 // secret is what protects the key store, as the settings say.
 func (a *app) secret() secretOptions {
-	return secretOptions{PassphraseFile: a.cfg.k.String("passphrase_file"), KeyFile: a.cfg.k.String("key_file")}
+	k := a.cfg.k
+	return secretOptions{
+		KMS: k.String("kms"), PassphraseFile: k.String("passphrase_file"), KeyFile: k.String("key_file"),
+		Module: k.String("pkcs11_module"), Token: k.String("pkcs11_token"), Serial: k.String("pkcs11_serial"), Slot: k.String("pkcs11_slot"),
+		PINFile: k.String("pin_file"), PINVariable: "IHYID_PIN", Ask: a.askPIN,
+	}
 }
-
-type secretOptions struct{ PassphraseFile, KeyFile string }
 
 // networkFlags are of commands that ask other hosts.
 func networkFlags(f *pflag.FlagSet) {
-	f.Bool("ask-always", false, "have every exchange outside an agreement wait for ihyid exchange approve, also of approved peers (env IHYID_ASK_ALWAYS)")
 	f.StringSlice("allow-private", nil, "private `networks` that may be reached, such as 10.0.0.0/8 (env IHYID_ALLOW_PRIVATE)")
 	f.String("ca-file", "", "`file` with certificates (PEM) to trust beside the system's (env IHYID_CA_FILE)")
 }
@@ -176,6 +188,8 @@ names with '_' for '-', or in the environment as IHYID_NAME.`,
 	f.Bool("local-only", false, "listen for no other node, only on the socket")
 	f.String("api-token-file", "", "`file` with a token; its holders may use the node's API at --listen too")
 	networkFlags(f)
+	f.Bool("require-confirmed", false, "exchange only with peers whose fingerprint was compared (peers confirm)")
+	f.Bool("ask-always", false, "have every exchange outside an agreement wait for ihyid exchange approve, also of approved peers (env IHYID_ASK_ALWAYS)")
 	f.String("log-level", settings["log_level"].(string), "`debug|info|warn|error` (env IHYID_LOG_LEVEL)")
 	f.String("log-format", settings["log_format"].(string), "`text|json` (env IHYID_LOG_FORMAT)")
 	secretFlags(f)
@@ -210,7 +224,7 @@ func (a *app) serve(ctx context.Context) error {
 	if err := a.checkListen(); err != nil {
 		return err
 	}
-	node, err := openNode(ctx, serveOptions{Data: a.cfg.Data, Secret: a.secret(), Network: network, Logger: logger, AskAlways: a.cfg.k.Bool("ask_always")})
+	node, err := openNode(ctx, serveOptions{Data: a.cfg.Data, Secret: a.secret(), Network: network, Logger: logger, RequireConfirmed: k.Bool("require_confirmed"), AskAlways: k.Bool("ask_always")})
 	if err != nil {
 		return fmt.Errorf("the node in %s cannot be started: %w", a.cfg.Data, err)
 	}
@@ -220,7 +234,7 @@ func (a *app) serve(ctx context.Context) error {
 		}
 	}()
 	server, err := api.New(api.Options{
-		Node: node.Node, Register: node.Register, Jobs: node.Jobs, Profiles: node.Profiles,
+		Node: node.Node, Register: node.Register, Jobs: node.Jobs, Profiles: node.Profiles, DIDs: node.DIDs,
 		Version: version(), TokenDigest: token, Logger: logger,
 	})
 	if err != nil {

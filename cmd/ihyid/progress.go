@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"io"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/vbauerster/mpb/v8"
@@ -45,25 +47,36 @@ func (p *progress) job(name string) func(api.Job) {
 		return nil
 	}
 	var mu sync.Mutex
-	message := ""
+	note := ""
 	p.replace(p.bars.AddBar(0,
 		mpb.PrependDecorators(decor.Name(name+" ")),
-		mpb.AppendDecorators(decor.CountersNoUnit("%d / %d"), decor.Any(func(decor.Statistics) string {
+		mpb.AppendDecorators(decor.Percentage(), decor.Any(func(decor.Statistics) string {
 			mu.Lock()
 			defer mu.Unlock()
-			return " " + message
-		})),
+			return note
+		}), decor.Name(" "), decor.Elapsed(decor.ET_STYLE_MMSS)),
 		mpb.BarRemoveOnComplete()))
 	return func(j api.Job) {
 		mu.Lock()
-		message = clean(j.Unit + " " + j.Message)
-		if j.State == jobs.Waiting {
-			message = "waiting: " + clean(j.Message+" "+j.Error)
-		}
+		note = jobNote(j)
 		mu.Unlock()
 		p.bar.SetTotal(int64(j.Total), false)
 		p.bar.SetCurrent(int64(j.Done))
 	}
+}
+
+// jobNote says beside a bar what it cannot show: how much of what, and why nothing moves.
+func jobNote(j api.Job) string {
+	var words []string
+	switch {
+	case j.State == jobs.Waiting:
+		words = append(words, "waiting:", j.Message, j.Error)
+	case j.Unit != "":
+		words = append(words, strconv.FormatUint(j.Done, 10), j.Unit, j.Message)
+	default:
+		words = append(words, j.Message)
+	}
+	return clean(" " + strings.TrimSpace(strings.Join(words, " ")))
 }
 
 // replace takes the last bar away and keeps the new one.

@@ -161,23 +161,6 @@ func (a *app) showReport(r receiptReport) error {
 	return err
 }
 
-// readFile reads a file of at most max bytes.
-func readFile(path string, max int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, max+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(data)) > max {
-		return nil, fmt.Errorf("%s is larger than the %d bytes that are allowed", path, max)
-	}
-	return data, nil
-}
-
 func readDocuments(dir string) ([][]byte, error) {
 	if dir == "" {
 		return nil, nil

@@ -23,6 +23,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"ihyid/api/client"
+	"ihyid/kms/pkcs11"
+	"ihyid/kms/pkcs11/softhsm"
 )
 
 func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"ihyid": main}) }
@@ -35,14 +37,41 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"ihyid": main
 //	until RE COMMAND ARGS…   runs the command again and again until its standard output matches
 //	port VAR                 sets VAR to a TCP port that was free a moment ago
 //	certificate              makes ca.pem, cert.pem and key.pem for localhost
+//	token LABEL              makes a SoftHSM token in softhsm, with its PIN in softhsm/LABEL.pin
 //	numbered N FILE          writes a contact list of N rows
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": status, "until": until, "up": up, "port": port, "certificate": certificate, "numbered": numbered,
+			"token": token, "status": status, "until": until, "up": up, "port": port, "certificate": certificate, "numbered": numbered,
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "softhsm" {
+				return false, fmt.Errorf("no such condition: %s", cond)
+			}
+			_, err := softhsm.Library()
+			if err != nil && os.Getenv("IHYID_REQUIRE_SOFTHSM") == "1" {
+				return false, err
+			}
+			_, without := pkcs11.Open(context.Background(), pkcs11.Options{})
+			return err == nil && !errors.Is(without, pkcs11.ErrNotBuilt), nil
 		},
 	})
+}
+
+// token makes a SoftHSM token with that label. SoftHSM has one configuration a process: only one script may use it.
+func token(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: token LABEL")
+	}
+	folder := ts.MkAbs("softhsm")
+	conf, err := softhsm.Setup(folder)
+	ts.Check(err)
+	ts.Check(os.Setenv(softhsm.ConfVariable, conf))
+	ts.Setenv(softhsm.ConfVariable, conf)
+	o, err := softhsm.NewToken(context.Background(), folder, args[0])
+	ts.Check(err)
+	ts.Setenv("LIBRARY", o.Library)
 }
 
 func status(ts *testscript.TestScript, neg bool, args []string) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +19,6 @@ import (
 	"ihyid/exchange"
 	"ihyid/exchange/register"
 	"ihyid/kms"
-	"ihyid/kms/file"
 	"ihyid/store"
 	"ihyid/store/jobs"
 )
@@ -30,10 +30,10 @@ const (
 )
 
 // localProfile is the profile under which a node looks for duplicates among its own contacts.
-const localProfile = "soundex/1"
+const localProfile = "levant/1"
 
 // defaultProfile is the profile of an exchange that names none.
-const defaultProfile = "soundex/1"
+const defaultProfile = "levant/1"
 
 // maxDeaths is how often in a row the node may die over one step of a job before the job is given up. Power cuts come in rows; a
 // job that itself kills the node must not do so for ever.
@@ -41,7 +41,7 @@ const maxDeaths = 20
 
 // parts are the walls of a node, in the order in which they stand on one another.
 type parts struct {
-	keys     *file.Store
+	keys     kms.Store
 	store    *store.Store
 	profiles map[string]*contacts.Profile
 }
@@ -57,30 +57,9 @@ func (p *parts) close() error {
 	return err
 }
 
-func (s secretOptions) kms(making bool) (file.Options, error) {
-	switch {
-	case s.PassphraseFile != "" && s.KeyFile != "":
-		return file.Options{}, usagef("--passphrase-file and --key-file protect the keys in two ways: give one")
-	case s.PassphraseFile != "":
-		return file.Options{Secret: file.PassphraseFile(s.PassphraseFile)}, nil
-	case s.KeyFile != "":
-		if _, err := os.Stat(s.KeyFile); making && errors.Is(err, os.ErrNotExist) {
-			if err := file.NewKeyFile(s.KeyFile); err != nil {
-				return file.Options{}, err
-			}
-		}
-		return file.Options{Secret: file.KeyFile(s.KeyFile)}, nil
-	}
-	return file.Options{}, nil
-}
-
 // createNode makes a node. If it fails, what it made is removed again.
 func createNode(ctx context.Context, o initOptions) (made madeNode, err error) {
 	if err := emptyDir(o.Data); err != nil {
-		return made, err
-	}
-	keyOptions, err := o.Secret.kms(true)
-	if err != nil {
 		return made, err
 	}
 	p := &parts{}
@@ -90,7 +69,7 @@ func createNode(ctx context.Context, o initOptions) (made madeNode, err error) {
 			removeNode(o.Data)
 		}
 	}()
-	if p.keys, err = file.Create(filepath.Join(o.Data, keysName), keyOptions); err != nil {
+	if p.keys, err = o.Secret.create(ctx, o.Data); err != nil {
 		return made, fmt.Errorf("making the key store: %w", err)
 	}
 	if p.store, err = store.Create(ctx, filepath.Join(o.Data, storeName), store.Options{Keys: p.keys}); err != nil {
@@ -102,6 +81,11 @@ func createNode(ctx context.Context, o initOptions) (made madeNode, err error) {
 	})
 	if err != nil {
 		return made, err
+	}
+	if o.Secret.KMS == "pkcs11" {
+		if err := writeConfigFile(filepath.Join(o.Data, ConfigName), o.Secret.settings()); err != nil {
+			return made, fmt.Errorf("keeping where the keys are: %w", err)
+		}
 	}
 	made = madeNode{Data: o.Data, DID: node.DID(), Organisation: node.Organisation()}
 	if node.DocumentPath() != "" {
@@ -127,11 +111,13 @@ func removeNode(data string) {
 
 // serveOptions say how to open a node.
 type serveOptions struct {
-	AskAlways bool
-	Data      string
-	Secret    secretOptions
-	Network   networkOptions
-	Logger    *slog.Logger
+	Data    string
+	Secret  secretOptions
+	Network networkOptions
+	Logger  *slog.Logger
+
+	RequireConfirmed bool
+	AskAlways        bool
 }
 
 // runningNode is a node that is open. Run does its background work; Close comes after Run has ended.
@@ -140,6 +126,7 @@ type runningNode struct {
 	Register api.Register
 	Jobs     api.Jobs
 	Profiles map[string]*contacts.Profile
+	DIDs     api.DIDs
 	Run      func(context.Context) error
 	Close    func() error
 }
@@ -147,10 +134,6 @@ type runningNode struct {
 func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 	if _, err := os.Stat(filepath.Join(o.Data, storeName)); errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("there is no node in it: make one with ihyid init --data %s", o.Data)
-	}
-	keyOptions, err := o.Secret.kms(false)
-	if err != nil {
-		return nil, err
 	}
 	p := &parts{}
 	defer func() {
@@ -161,7 +144,7 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 	if p.profiles, err = builtinProfiles(); err != nil {
 		return nil, err
 	}
-	if p.keys, err = file.Open(filepath.Join(o.Data, keysName), keyOptions); err != nil {
+	if p.keys, err = o.Secret.open(ctx, o.Data, o.Logger); err != nil {
 		return nil, fmt.Errorf("opening the key store: %w", err)
 	}
 	if p.store, err = store.Open(ctx, filepath.Join(o.Data, storeName), store.Options{Keys: p.keys, Logger: o.Logger}); err != nil {
@@ -176,15 +159,16 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 	if err != nil {
 		return nil, err
 	}
+	resolver := newResolver(web, o.Network)
 	node, err := exchange.Open(ctx, exchange.Options{
-		Store: p.store, Keys: p.keys, Resolver: newResolver(web, o.Network), Register: reg, Jobs: queue,
-		Transport: api.Transport(web), Profiles: p.profiles, Logger: o.Logger, AskAlways: o.AskAlways,
+		Store: p.store, Keys: p.keys, Resolver: resolver, Register: reg, Jobs: queue,
+		Transport: api.Transport(web), Profiles: p.profiles, Logger: o.Logger, RequireConfirmed: o.RequireConfirmed, AskAlways: o.AskAlways,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &runningNode{
-		Node: node, Register: reg, Jobs: queue, Profiles: p.profiles, Run: node.Run,
+		Node: node, Register: reg, Jobs: queue, Profiles: p.profiles, Run: node.Run, DIDs: dids{did.Dereferencer{Resolver: resolver, History: node.History()}, resolver},
 		Close: func() error {
 			web.Close()
 			return p.close()
@@ -213,12 +197,9 @@ type verifyOptions struct {
 
 func verifyReceipt(ctx context.Context, receipt []byte, o verifyOptions) (receiptReport, error) {
 	opts := exchange.VerifyReceiptOptions{}
-	for i, text := range o.documents {
-		doc, err := did.ParseDocument(text)
-		if err != nil {
-			return receiptReport{}, fmt.Errorf("document %d of --did-docs: %w", i+1, err)
-		}
-		opts.Documents = append(opts.Documents, doc)
+	var err error
+	if opts.Documents, err = parseDocuments(o.documents); err != nil {
+		return receiptReport{}, err
 	}
 	if !o.offline {
 		web, err := outbound.New(outbound.Options{AllowedNetworks: o.network.Private, ExtraRoots: o.network.Roots})
@@ -254,17 +235,33 @@ func resolveDID(ctx context.Context, name string, network networkOptions) (resol
 		return resolution{}, err
 	}
 	defer web.Close()
-	r, err := newResolver(web, network).Resolve(ctx, name)
+	resolver := newResolver(web, network)
+	// Encoded, so that it can only be a DID or DID URL as a whole. The second answer comes from the cache.
+	d := did.Dereferencer{Resolver: resolver}
+	out := resolution{result: d.Get(ctx, url.PathEscape(name), "", did.MediaTypeResolution).Body}
+	r, err := resolver.Resolve(ctx, name)
 	if err != nil {
-		return resolution{}, err
+		out.err = err
+		return out, nil
 	}
-	out := resolution{
-		Document:         r.Document.Bytes(),
-		Metadata:         map[string]string{"contentType": r.Metadata.ContentType},
-		DocumentMetadata: map[string]string{"versionId": r.VersionID},
-	}
-	if !r.Metadata.Retrieved.IsZero() {
-		out.Metadata["retrieved"] = r.Metadata.Retrieved.UTC().Format(time.RFC3339)
-	}
+	out.document = r.Document.Bytes()
 	return out, nil
+}
+
+// dids resolves for the node's own people, and lets them empty the cache.
+type dids struct {
+	did.Dereferencer
+	cache *did.CachingResolver
+}
+
+func (d dids) Get(ctx context.Context, identifier, query, accept string) did.Response {
+	return d.Dereferencer.Get(ctx, identifier, query, accept)
+}
+
+func (d dids) Flush(name string) {
+	if name == "" {
+		d.cache.FlushAll()
+		return
+	}
+	d.cache.Flush(name)
 }

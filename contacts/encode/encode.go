@@ -16,8 +16,26 @@ import (
 type Func func(dst []byte, value string) []byte
 
 var funcs = map[string]Func{
-	"text/1":    appendText,
-	"soundex/1": AppendSoundex,
+	"text/1":             appendText,
+	"soundex/1":          AppendSoundex,
+	"double-metaphone/1": appendDoubleMetaphone,
+	"nysiis/1":           appendNYSIIS,
+	"daitch-mokotoff/1":  appendDaitchMokotoff,
+
+	"arabic-skeleton/1":      arabicSkeleton.append,
+	"arabic-skeleton-bare/1": arabicSkeleton.bare,
+	"arabic-head-1/1":        arabicSkeleton.head(1),
+	"arabic-head-2/1":        arabicSkeleton.head(2),
+	"slavic-skeleton/1":      slavicSkeleton.append,
+	"slavic-head-1/1":        slavicSkeleton.head(1),
+	"slavic-head-2/1":        slavicSkeleton.head(2),
+	"slavic-head-3/1":        slavicSkeleton.head(3),
+
+	"prefix-1/1": prefix(1),
+	"prefix-2/1": prefix(2),
+	"prefix-3/1": prefix(3),
+	"prefix-4/1": prefix(4),
+	"sorted/1":   appendSorted,
 }
 
 // Lookup finds an encoder by name and version, e.g. "soundex/1".

@@ -27,6 +27,10 @@ type csvSource struct {
 
 // openCSV reads the header of a file and finds out its delimiter.
 func openCSV(in io.Reader, opts ReaderOptions) (*csvSource, Header, error) {
+	if opts.Resume != nil {
+		s, err := newCSV(in, *opts.Resume)
+		return s, opts.Resume.Header, err
+	}
 	s := &csvSource{in: in, buf: make([]byte, csvBuffer), pos: Position{0, 1}}
 	if opts.Comma != 0 && !isComma(opts.Comma) {
 		return nil, Header{}, fmt.Errorf("%w: the delimiter must be one ASCII character, not a quote or line break", ErrFormat)
@@ -78,6 +82,7 @@ func openCSV(in io.Reader, opts ReaderOptions) (*csvSource, Header, error) {
 		return nil, best, bestErr
 	}
 	after.want = len(best.Columns)
+	best.Format = CSV
 	return &after, best, nil
 }
 
@@ -123,7 +128,7 @@ func (s *csvSource) header(mapping map[string]string) (Header, error) {
 // newCSV goes on in the middle of a file.
 func newCSV(in io.Reader, at Resume) (*csvSource, error) {
 	comma, n := utf8.DecodeRuneInString(at.Header.Comma)
-	if n != len(at.Header.Comma) || !isComma(comma) || at.Offset < 0 || at.Line < 1 {
+	if n != len(at.Header.Comma) || !isComma(comma) {
 		return nil, fmt.Errorf("%w: the place to go on at is not one of a CSV file", ErrFormat)
 	}
 	return &csvSource{in: in, buf: make([]byte, csvBuffer), comma: byte(comma), want: len(at.Header.Columns), pos: Position{at.Offset, at.Line}}, nil

@@ -178,7 +178,7 @@ func TestCSVHeaderRefused(t *testing.T) {
 		"unknown mapping": {"first_name\n", ReaderOptions{Map: map[string]string{"x": "shoe"}}, ErrHeader, "no field"},
 		"missing mapping": {"first_name\n", ReaderOptions{Map: map[string]string{"x": "last_name"}}, ErrHeader, "not in the file"},
 		"quote as comma":  {"first_name\n", ReaderOptions{Comma: '"'}, ErrFormat, "delimiter"},
-		"bad resume":      {"A\n", ReaderOptions{Resume: &Resume{}}, ErrHeader, ""},
+		"bad resume":      {"A\n", ReaderOptions{Resume: &Resume{}}, ErrFormat, ""},
 	} {
 		_, err := NewReader(strings.NewReader(tc.in), tc.opts)
 		if !errors.Is(err, tc.err) || !strings.Contains(err.Error(), tc.text) {

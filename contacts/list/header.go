@@ -11,8 +11,11 @@ import (
 
 // Header says how the columns of a list are read. It can be stored as JSON.
 type Header struct {
-	Comma   string   `json:"comma"` // delimiter of CSV
-	Columns []Column `json:"columns"`
+	Format  Format            `json:"format"`
+	Comma   string            `json:"comma,omitempty"` // delimiter of CSV
+	Sheet   string            `json:"sheet,omitempty"` // of a workbook
+	Map     map[string]string `json:"map,omitempty"`   // of JSON Lines, see [ReaderOptions]
+	Columns []Column          `json:"columns"`
 }
 
 // Column is a column of a list.
@@ -61,7 +64,8 @@ func reduce(name string) string {
 	}
 	var b strings.Builder
 	for _, r := range strings.ToLower(contacts.CleanText(name)) {
-		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+		// Questions are numbered: "1.2 First name".
+		if unicode.IsLetter(r) || unicode.IsDigit(r) && b.Len() > 0 {
 			b.WriteRune(r)
 		}
 	}

@@ -1,9 +1,12 @@
 package list
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"unicode/utf8"
 
 	"ihyid/contacts"
@@ -29,23 +32,45 @@ var (
 	ErrFormat = errors.New("list: the format is not known")
 )
 
+// Format is how a list is written in a file.
+type Format string
+
+// The formats.
+const (
+	CSV   Format = "csv"
+	XLSX  Format = "xlsx"  // a sheet of a workbook
+	JSONL Format = "jsonl" // JSON Lines: an object a line
+)
+
 // ReaderOptions steer a reader; the zero value finds out everything by itself.
 type ReaderOptions struct {
+	// Format of the file; empty finds it by the first bytes.
+	Format Format
+	// Sheet of a workbook; empty is the first.
+	Sheet string
 	// Comma is the delimiter of CSV; 0 finds it: comma, semicolon or tab.
 	Comma rune
 	// Dates reads dates of birth: the zero value accepts only those that can be read in one way.
 	Dates contacts.Dates
-	// Map names columns: header as it stands in the file → field of a contact, or "-" to leave the column out.
+	// Map names columns (or members of JSON objects): name as it stands in the file → field of a contact, or "-" to leave it out.
 	Map map[string]string
-	// Resume goes on in the middle of a file; the io.Reader must begin at its Offset.
+	// Resume goes on in the middle of a file; the io.Reader must begin at its Start.
 	Resume *Resume
 }
 
 // Resume is where to go on. It can be stored as JSON.
 type Resume struct {
-	Offset int64  `json:"offset"` // bytes from the start of the file
-	Line   int    `json:"line"`   // number of the line at Offset, from 1
-	Header Header `json:"header"`
+	Offset int64  `json:"offset"` // of [Row.Next]
+	Line   int    `json:"line"`   // of [Row.Next]
+	Header Header `json:"header"` // of [Reader.Header]
+}
+
+// Start is the byte at which the io.Reader that goes on must begin: Offset, but 0 for workbooks, which can only be read whole.
+func (r Resume) Start() int64 {
+	if r.Header.Format == XLSX {
+		return 0
+	}
+	return r.Offset
 }
 
 // Row is a row of the list.
@@ -58,7 +83,7 @@ type Row struct {
 
 // Position is a place in a file, between two rows.
 type Position struct {
-	Offset int64 // bytes from the start of the file
+	Offset int64 // bytes from the start of the file; of workbooks, rows
 	Line   int   // from 1
 }
 
@@ -87,6 +112,7 @@ type Reader struct {
 	dates   contacts.Dates
 	header  Header
 	columns [contacts.NumFields]int // of each field, from 1; 0 if there is none
+	unknown map[string]bool
 	rec     record
 	scratch []byte
 	err     error
@@ -122,22 +148,41 @@ func (r *record) fail(column int, reason string) {
 // NewReader begins to read a list and its header. The caller closes what it read from.
 func NewReader(in io.Reader, opts ReaderOptions) (*Reader, error) {
 	r := &Reader{dates: opts.Dates}
+	format := opts.Format
 	if opts.Resume != nil {
+		format = opts.Resume.Header.Format
+		if opts.Resume.Offset < 0 || opts.Resume.Line < 1 {
+			return nil, fmt.Errorf("%w: the place to go on at is not one of a list", ErrFormat)
+		}
 		if err := opts.Resume.Header.check(); err != nil {
 			return nil, err
 		}
-		r.header = opts.Resume.Header
-		src, err := newCSV(in, *opts.Resume)
-		if err != nil {
-			return nil, err
+	}
+	if format == "" {
+		buffered := bufio.NewReader(in)
+		start, err := buffered.Peek(len(zipMagic))
+		if err != nil && err != io.EOF {
+			return nil, fmt.Errorf("reading the list: %w", err)
 		}
-		r.src = src
-	} else {
-		src, header, err := openCSV(in, opts)
-		if err != nil {
-			return nil, err
+		format, in = detect(start), buffered
+	}
+	var err error
+	switch format {
+	case CSV:
+		r.src, r.header, err = openCSV(in, opts)
+	case XLSX:
+		r.src, r.header, err = openXLSX(in, opts)
+	case JSONL:
+		var src *jsonlSource
+		src, r.header, err = openJSONL(in, opts)
+		if err == nil {
+			r.src, r.unknown = src, src.unknown
 		}
-		r.src, r.header = src, header
+	default:
+		err = ErrFormat
+	}
+	if err != nil {
+		return nil, err
 	}
 	for i, c := range r.header.Columns {
 		if f, ok := contacts.ParseField(c.Field); ok {
@@ -145,6 +190,29 @@ func NewReader(in io.Reader, opts ReaderOptions) (*Reader, error) {
 		}
 	}
 	return r, nil
+}
+
+const zipMagic = "PK\x03\x04"
+
+// detect tells the format by the first bytes of a file.
+func detect(start []byte) Format {
+	if string(start) == zipMagic {
+		return XLSX
+	}
+	if text := bytes.TrimLeft(bytes.TrimPrefix(start, []byte("\xef\xbb\xbf")), " \t\r\n"); len(text) > 0 && text[0] == '{' {
+		return JSONL
+	}
+	return CSV
+}
+
+// Unknown lists the names of columns, or of members of the objects read so far, that no field is named by, up to [MaxColumns].
+func (r *Reader) Unknown() []string {
+	names := r.header.Unknown()
+	for name := range r.unknown {
+		names = append(names, name)
+	}
+	slices.Sort(names[len(names)-len(r.unknown):])
+	return names
 }
 
 // Header says how the columns were read.
@@ -191,7 +259,7 @@ func (r *Reader) row() Row {
 			rec.fail(0, fmt.Sprintf("has %d fields where the header has %d", n, want))
 		} else if !rec.ascii && !utf8.Valid(rec.text) {
 			rec.fail(r.badColumn(), "is not valid UTF-8")
-		} else if r.repeatsHeader() {
+		} else if r.header.Format != JSONL && r.repeatsHeader() {
 			rec.fail(0, "repeats the header")
 		} else {
 			r.fill(&row.Contact)
@@ -200,6 +268,9 @@ func (r *Reader) row() Row {
 	if rec.err != nil {
 		if c := rec.err.Column; c > 0 && c <= len(r.header.Columns) {
 			rec.err.Field = r.header.Columns[c-1].Field
+			if r.header.Format == JSONL {
+				rec.err.Column = 0 // members have names, not places
+			}
 		}
 		row.Contact, row.Err = contacts.Contact{}, rec.err
 	}
@@ -231,7 +302,10 @@ func (r *Reader) fill(c *contacts.Contact) {
 	var ends [contacts.NumFields]int
 	for f := range contacts.Field(contacts.NumFields) {
 		if col := r.columns[f]; col > 0 {
-			cell := unguard(r.rec.cell(col - 1))
+			cell := r.rec.cell(col - 1)
+			if r.header.Format != JSONL {
+				cell = unguard(cell)
+			}
 			if len(cell) > MaxFieldBytes {
 				r.rec.fail(col, tooLong)
 				return

@@ -16,7 +16,22 @@ type Func func(dst []byte, value string) []byte
 
 var funcs = map[string]Func{
 	"none/1": func(dst []byte, value string) []byte { return append(dst, value...) },
-	"date/1": appendDate,
+
+	"arabic/1":   appendArabic,
+	"cyrillic/1": appendCyrillic,
+	"latin/1":    latinFolder.append,
+
+	"date/1":           appendDate,
+	"date-unordered/1": appendDateUnordered,
+	"date-known/1":     appendDateKnown,
+	"month-day/1":      appendMonthDay,
+	"year/1":           appendYear,
+	"year-month/1":     appendYearMonth,
+	"year-day/1":       appendYearDay,
+
+	"phone/1":     appendPhone,
+	"phone-end/1": appendPhoneEnd,
+	"id/1":        appendID,
 }
 
 // Lookup finds a normaliser by name and version, e.g. "date/1".
@@ -33,26 +48,4 @@ func Names() []string {
 	}
 	slices.SortFunc(names, strings.Compare)
 	return names
-}
-
-// appendDate is the normaliser "date/1": YYYYMMDD of YYYY-MM-DD. Anything else is missing.
-func appendDate(dst []byte, value string) []byte {
-	y, m, d, ok := splitDate(value)
-	if !ok {
-		return dst
-	}
-	return append(append(append(dst, y...), m...), d...)
-}
-
-// splitDate cuts YYYY-MM-DD; whether there is such a day is the business of package contacts.
-func splitDate(s string) (year, month, day string, ok bool) {
-	if len(s) != 10 || s[4] != '-' || s[7] != '-' {
-		return "", "", "", false
-	}
-	for i := 0; i < len(s); i++ {
-		if i != 4 && i != 7 && (s[i] < '0' || s[i] > '9') {
-			return "", "", "", false
-		}
-	}
-	return s[:4], s[5:7], s[8:], true
 }

@@ -76,8 +76,11 @@ func New(o Options) (*Processor, error) {
 	}
 	documents := contexts.All()
 	for url, b := range o.Contexts {
-		if _, ok := documents[url]; ok {
-			return nil, fmt.Errorf("context %s: is embedded and cannot be replaced", url)
+		if own, ok := documents[url]; ok {
+			if !sameJSON(own, b) {
+				return nil, fmt.Errorf("context %s: is embedded and cannot be replaced", url)
+			}
+			continue
 		}
 		documents[url] = b
 	}
@@ -101,6 +104,12 @@ func New(o Options) (*Processor, error) {
 	p.options.DocumentLoader = p.remote
 	p.options.SafeMode = true // has to stand in the options with which contexts are parsed
 	return p, nil
+}
+
+func sameJSON(a, b []byte) bool {
+	x, err1 := ijson.Parse(a, ijson.Limits{})
+	y, err2 := ijson.Parse(b, ijson.Limits{})
+	return err1 == nil && err2 == nil && sameValue(x, y)
 }
 
 // loader is a fixed map of context documents.

@@ -144,6 +144,7 @@ func benchmarkImport(b *testing.B, size int, profile string) {
 // BenchmarkImport takes lists from CSV to encrypted, indexed and committed.
 func BenchmarkImport(b *testing.B) {
 	b.Run("100k", func(b *testing.B) { benchmarkImport(b, 100_000, "soundex/1") })
+	b.Run("100k levant", func(b *testing.B) { benchmarkImport(b, 100_000, "levant/1") })
 	b.Run("1M", func(b *testing.B) {
 		if testing.Short() {
 			b.Skip("a million contacts take a minute")

@@ -33,7 +33,8 @@ import (
 // Limit is how long anything may take that a test waits for. A test with more work than others may raise it at its start.
 var Limit = 2 * time.Minute
 
-// Build builds the real program once for all tests of a package and gives its path; call it from TestMain.
+// Build builds the real program once for all tests of a package and gives its path; call it from TestMain. With GOFLAGS=-race in
+// the environment the nodes, too, look for data races.
 func Build() (program string, remove func(), err error) {
 	dir, err := os.MkdirTemp("", "ihyid-test-")
 	if err != nil {
@@ -181,8 +182,24 @@ func (n *Net) AddBehind(name string, public int, serve ...string) *Node {
 		"--ca-file", n.CAFile, "--allow-private", n.Private}, serve...)
 	Check(n.tb, ln.Close())
 	node.Start()
-	n.tb.Cleanup(node.Kill)
+	n.tb.Cleanup(func() {
+		node.Kill()
+		node.sound()
+	})
 	return node
+}
+
+// sound fails the test if the node has panicked somewhere, or was built with the race detector and raced.
+func (n *Node) sound() {
+	log, err := os.ReadFile(n.LogFile())
+	if err != nil {
+		n.tb.Error(err)
+	}
+	for _, sign := range []string{"DATA RACE", "panic"} {
+		if _, after, found := bytes.Cut(log, []byte(sign)); found {
+			n.tb.Errorf("%s: %s%s", n.Name, sign, after[:min(len(after), 4000)])
+		}
+	}
 }
 
 // LogFile is where the node's output goes.

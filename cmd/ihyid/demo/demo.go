@@ -26,7 +26,7 @@ type Options struct {
 	Keep     bool     // leave the nodes running until ctx ends
 	InitArgs []string // further flags of `ihyid init`
 	Profile  string   // matching profile
-
+	KMS      string   // where the keys are: "" or "file", "pkcs11" (a SoftHSM token for each node)
 	// Protocols are the matching protocols by which every two nodes exchange, one after the other; all must find the same.
 	Protocols []string
 
@@ -38,6 +38,7 @@ type Result struct {
 	OK               bool         `json:"ok"`
 	Dir              string       `json:"dir,omitempty"`
 	Profile          string       `json:"profile"`
+	KMS              string       `json:"kms"`
 	Nodes            []NodeResult `json:"nodes"`
 	Pairs            []PairResult `json:"pairs"`
 	ReceiptsVerified int          `json:"receipts_verified"`
@@ -96,7 +97,10 @@ func Run(ctx context.Context, o Options) (_ *Result, err error) {
 		d.result.Dir = d.dir
 	}
 	defer func() { err = errors.Join(err, d.stop()) }()
-	d.result.Profile = o.Profile
+	d.result.Profile, d.result.KMS = o.Profile, o.KMS
+	if o.KMS == "" {
+		d.result.KMS = "file"
+	}
 	for _, step := range []func(context.Context) error{
 		d.start, d.importLists, d.registerPairs, d.exchangeAll, d.verifyReceipts, d.tamper,
 	} {
@@ -141,6 +145,9 @@ func (d *demo) start(ctx context.Context) (err error) {
 		return fmt.Errorf("reading the truth file: %w", err)
 	}
 	d.say("1. Three organisations start a node each, with its own keys and its own name (DID).")
+	if d.o.KMS == "pkcs11" {
+		d.say("   The keys are made in a token of the HSM (SoftHSM) each, and never leave it.")
+	}
 	if err := d.startNodes(ctx); err != nil {
 		return err
 	}
@@ -204,7 +211,7 @@ func organisation(o examples.Organisation) exchange.Organisation {
 }
 
 func (d *demo) registerPairs(ctx context.Context) error {
-	d.say("\n3. Every two register each other: one asks by DID and says whom it expects there; the other approves.")
+	d.say("\n3. Every two register each other: one asks by DID and says whom it expects there; the other approves. Then their\n   administrators compare a fingerprint, as by telephone, and each confirms the other's keys.")
 	return d.eachPair(func(a, b *node) error {
 		if _, err := a.client.AddPeer(ctx, b.did, organisation(b.org)); err != nil {
 			return err
@@ -219,7 +226,25 @@ func (d *demo) registerPairs(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("waiting for the approval: %w", err)
 		}
-		d.say("   %s ↔ %s: approved on both sides", a.org.Name, b.org.Name)
+		seen, err := a.client.Fingerprint(ctx, b.did)
+		if err != nil {
+			return err
+		}
+		read, err := b.client.Fingerprint(ctx, a.did)
+		if err != nil {
+			return err
+		}
+		if seen.Fingerprint != read.Fingerprint {
+			d.wrong("%s and %s see different fingerprints", a.org.Name, b.org.Name)
+			return nil
+		}
+		if _, err := a.client.ConfirmPeer(ctx, b.did, read.Fingerprint); err != nil {
+			return err
+		}
+		if _, err := b.client.ConfirmPeer(ctx, a.did, seen.Fingerprint); err != nil {
+			return err
+		}
+		d.say("   %s ↔ %s: approved and confirmed on both sides (%s)", a.org.Name, b.org.Name, seen.Fingerprint)
 		return nil
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"ihyid/api/client"
 	"ihyid/examples"
+	"ihyid/kms/pkcs11/softhsm"
 )
 
 // host is the name under which the nodes know each other; it leads nowhere but to this machine.
@@ -39,9 +40,13 @@ func (d *demo) startNodes(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making a certificate authority: %w", err)
 	}
+	tokens, err := d.tokens(ctx)
+	if err != nil {
+		return fmt.Errorf("making the tokens of the HSM: %w", err)
+	}
 	for i, org := range examples.Organisations() {
 		n := &node{org: org, data: filepath.Join(d.dir, "nodes", org.ID)}
-		if err := d.startNode(ctx, n, ca, int64(i+2)); err != nil {
+		if err := d.startNode(ctx, n, ca, int64(i+2), tokens[org.ID]); err != nil {
 			return fmt.Errorf("starting the node of %s: %w", org.Name, err)
 		}
 		d.nodes = append(d.nodes, n)
@@ -49,7 +54,32 @@ func (d *demo) startNodes(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) startNode(ctx context.Context, n *node, ca *authority, serial int64) error {
+// tokens makes a SoftHSM token for every node, if that is where keys are to be, and gives the flags of init that name it.
+func (d *demo) tokens(ctx context.Context) (map[string][]string, error) {
+	if d.o.KMS != "pkcs11" {
+		return nil, nil
+	}
+	folder := filepath.Join(d.dir, "softhsm")
+	conf, err := softhsm.Setup(folder)
+	if err != nil {
+		return nil, err
+	}
+	// SoftHSM finds its configuration by the environment only, which the nodes inherit.
+	if err := os.Setenv(softhsm.ConfVariable, conf); err != nil {
+		return nil, err
+	}
+	out := map[string][]string{}
+	for _, org := range examples.Organisations() {
+		o, err := softhsm.NewToken(ctx, folder, org.ID)
+		if err != nil {
+			return nil, err
+		}
+		out[org.ID] = []string{"--kms", "pkcs11", "--pkcs11-module", o.Library, "--pkcs11-token", o.TokenLabel, "--pin-file", filepath.Join(folder, org.ID+".pin")}
+	}
+	return out, nil
+}
+
+func (d *demo) startNode(ctx context.Context, n *node, ca *authority, serial int64, initArgs []string) error {
 	if err := os.MkdirAll(filepath.Dir(n.data), 0o700); err != nil {
 		return err
 	}
@@ -61,7 +91,7 @@ func (d *demo) startNode(ctx context.Context, n *node, ca *authority, serial int
 	n.port = held.Addr().(*net.TCPAddr).Port
 	n.did = fmt.Sprintf("did:web:%s%%3A%d", host, n.port)
 	args := append([]string{"init", "--data", n.data, "--did", "web", "--host", fmt.Sprintf("%s:%d", host, n.port),
-		"--org-name", n.org.Name, "--org-number", n.org.RegistrationNumber, "--org-country", n.org.Country}, d.o.InitArgs...)
+		"--org-name", n.org.Name, "--org-number", n.org.RegistrationNumber, "--org-country", n.org.Country}, append(initArgs, d.o.InitArgs...)...)
 	if out, err := exec.CommandContext(ctx, d.o.Program, args...).CombinedOutput(); err != nil {
 		held.Close()
 		return fmt.Errorf("ihyid init: %w: %s", err, lastLine(out))

@@ -1,0 +1,274 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ihyid/api"
+	"ihyid/api/client"
+	"ihyid/exchange/register"
+	"ihyid/store/jobs"
+)
+
+// shownRows is how many rows of a report the terminal gets.
+const shownRows = 20
+
+func (a *app) contactsImport() *cobra.Command {
+	var report, comma, dates string
+	var strict, noWait bool
+	cmd := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Import a contact list (CSV)",
+		Long: `Import a contact list: CSV with a header, columns in any order, in UTF-8, separated
+by comma, semicolon or tab. FILE may be - for standard input.
+
+Known columns: first_name, last_name, mother_first_name, father_first_name,
+date_of_birth, sex, phone, national_id, household_id, location, external_id.
+Dates are YYYY-MM-DD, or what spreadsheets write where that can be read in one way
+only; with --date-order dmy or mdy others are read too.
+
+Every row is answered: created, a duplicate of which contact, or rejected with its
+line, column and reason. One bad row never stops the others. The import is a job of
+the node: it goes on if this command is interrupted, and after a restart.
+
+The status is 0 when the import ran, whatever became of the rows; with --strict it
+is 1 when a row was rejected.`,
+		Example: `  ihyid contacts import people.csv
+  ihyid contacts import people.csv --report report.csv
+  zcat people.csv.gz | ihyid contacts import -`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(func(c *client.Client) error {
+				return a.importContacts(cmd.Context(), c, args[0], importOptions{
+					report: report, strict: strict, noWait: noWait,
+					reading: api.ImportOptions{Comma: comma, DateOrder: dates},
+				})
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&report, "report", "", "write every row that was not plainly created to this CSV `file`")
+	f.BoolVar(&strict, "strict", false, "exit with status 1 if a row was rejected")
+	f.BoolVar(&noWait, "no-wait", false, "do not wait for the end; ihyid jobs show ID tells how far it is")
+	f.StringVar(&comma, "comma", "", "what separates columns: a `character`, or tab (default: found from the header)")
+	f.StringVar(&dates, "date-order", "", "how dates such as 03/04/1990 are read: `dmy|mdy` (default: they are rejected)")
+	return cmd
+}
+
+type importOptions struct {
+	report         string
+	strict, noWait bool
+	reading        api.ImportOptions
+}
+
+func (a *app) importContacts(ctx context.Context, c *client.Client, name string, o importOptions) error {
+	if o.noWait && (o.report != "" || o.strict) {
+		return usagef("--no-wait gives no report: leave out --report and --strict")
+	}
+	list, size := a.in, int64(0)
+	if name == "-" {
+		name = "standard input"
+	} else {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		if info.IsDir() {
+			return fmt.Errorf("%s is a directory: give a CSV file", name)
+		}
+		list, size = f, info.Size()
+	}
+	bars := a.progress(ctx)
+	defer bars.stop()
+	job, err := c.ImportContacts(ctx, bars.upload("uploading", list, size), o.reading)
+	if err != nil {
+		return fmt.Errorf("%s was not imported: %w", name, err)
+	}
+	if o.noWait {
+		bars.stop()
+		if a.json {
+			return a.printJSON(job)
+		}
+		fmt.Fprintln(a.out, job.ID)
+		a.say("The import goes on as job %s: ihyid jobs show %s", job.ID, job.ID)
+		return nil
+	}
+	id := job.ID
+	job, err = c.WatchJob(ctx, id, bars.job("importing"))
+	bars.stop()
+	if err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("interrupted; the import goes on in the node as job %s: see ihyid jobs show %s, or stop it with ihyid jobs cancel %s", id, id, id)
+		}
+		return err
+	}
+	if job.State != jobs.Done {
+		return jobFailed("the import of "+name, job)
+	}
+	var result register.ImportResult
+	if err := json.Unmarshal(job.Result, &result); err != nil {
+		return fmt.Errorf("job %s is done, but its result cannot be understood: %w", id, err)
+	}
+	shown, total, err := a.importReport(ctx, c, id, o.report)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		err = a.printJSON(struct {
+			Job string `json:"job"`
+			register.ImportResult
+			Report      []register.Outcome `json:"report"`
+			ReportTotal int                `json:"report_total"`
+		}{id, result, shown, total})
+	} else {
+		err = a.showImport(name, result, shown, total, o.report)
+	}
+	if err == nil && o.strict && result.Rejected > 0 {
+		return errNo
+	}
+	return err
+}
+
+// jobFailed is the error of a job that did not come to its end.
+func jobFailed(what string, job api.Job) error {
+	switch {
+	case job.State == jobs.Cancelled:
+		return fmt.Errorf("%s was cancelled (job %s)", what, job.ID)
+	case job.Error != "":
+		return fmt.Errorf("%s failed: %s (job %s)", what, job.Error, job.ID)
+	}
+	return fmt.Errorf("%s failed (job %s)", what, job.ID)
+}
+
+// importReport reads an import's report: the first rows are given back, all are written to the file.
+func (a *app) importReport(ctx context.Context, c *client.Client, job, path string) (shown []register.Outcome, total int, err error) {
+	shown = []register.Outcome{}
+	var out *csv.Writer
+	if path != "" {
+		f, err := createFile(path)
+		if err != nil {
+			return nil, 0, err
+		}
+		defer func() {
+			out.Flush()
+			err = errors.Join(err, out.Error(), f.Close())
+		}()
+		out = csv.NewWriter(f)
+		if err := out.Write([]string{"line", "outcome", "contact", "possible_duplicates", "column", "field", "reason"}); err != nil {
+			return nil, 0, err
+		}
+	}
+	rejected := 0
+	for row, err := range c.ImportReport(ctx, job) {
+		if err != nil {
+			return nil, 0, err
+		}
+		total++
+		// Rejected rows are what a person has to act on: they come first.
+		if row.Outcome == register.Rejected {
+			if rejected < shownRows {
+				shown = slices.Insert(shown, rejected, row)
+				shown = shown[:min(len(shown), shownRows)]
+			}
+			rejected++
+		} else if len(shown) < shownRows {
+			shown = append(shown, row)
+		}
+		if out != nil {
+			if err := out.Write([]string{
+				strconv.Itoa(row.Line), row.Outcome, number(row.Contact), numbers(row.PossibleDuplicates),
+				number(uint64(row.Column)), row.Field, row.Reason,
+			}); err != nil {
+				return nil, 0, err
+			}
+		}
+	}
+	return shown, total, nil
+}
+
+func number(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(n, 10)
+}
+
+func numbers(list []uint64) string {
+	texts := make([]string, len(list))
+	for i, n := range list {
+		texts[i] = number(n)
+	}
+	return strings.Join(texts, " ")
+}
+
+func (a *app) showImport(name string, r register.ImportResult, shown []register.Outcome, total int, report string) error {
+	out := bufio.NewWriter(a.out)
+	fmt.Fprintf(out, "Imported %s: %s\n", clean(name), plural(r.Rows, "row", "rows"))
+	for _, line := range []struct {
+		n         uint64
+		one, many string
+	}{
+		{r.Created, "created", "created"},
+		{r.Duplicates, "duplicate of a contact that is here already", "duplicates of contacts that are here already"},
+		{r.PossibleDuplicates, "of the created ones is possibly a duplicate: ihyid contacts duplicates", "of the created ones are possibly duplicates: ihyid contacts duplicates"},
+		{r.Rejected, "REJECTED", "REJECTED"},
+	} {
+		what := line.many
+		if line.n == 1 {
+			what = line.one
+		}
+		if line.n > 0 || what == "created" {
+			fmt.Fprintf(out, "%10d %s\n", line.n, what)
+		}
+	}
+	if len(r.IgnoredColumns) > 0 {
+		fmt.Fprintf(out, "Columns that were ignored: %s\n", clean(strings.Join(r.IgnoredColumns, ", ")))
+	}
+	for _, row := range shown {
+		fmt.Fprintf(out, "line %d: %s\n", row.Line, clean(describe(row)))
+	}
+	switch {
+	case report != "":
+		fmt.Fprintf(out, "%s written to %s\n", plural(total, "row", "rows"), report)
+	case total > len(shown):
+		fmt.Fprintf(out, "... and %d more; --report FILE writes them all\n", total-len(shown))
+	}
+	return out.Flush()
+}
+
+// describe says in words what became of a row.
+func describe(row register.Outcome) string {
+	switch row.Outcome {
+	case register.Rejected:
+		place := ""
+		if row.Column > 0 {
+			place = fmt.Sprintf(" column %d", row.Column)
+		}
+		if row.Field != "" {
+			place += " (" + row.Field + ")"
+		}
+		return "rejected," + strings.TrimPrefix(place+": ", " ,") + row.Reason
+	case register.Duplicate:
+		return fmt.Sprintf("duplicate of contact %d", row.Contact)
+	}
+	text := fmt.Sprintf("%s as contact %d", row.Outcome, row.Contact)
+	if len(row.PossibleDuplicates) > 0 {
+		text += ", possibly a duplicate of " + numbers(row.PossibleDuplicates)
+	}
+	return text
+}
