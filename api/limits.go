@@ -16,6 +16,7 @@ type Limits struct {
 	Chunks         int // of them, chunks: each holds up to 1 MiB
 	LocalRequests  int // under way at once on the local side
 	Imports        int // of them, uploads of contact lists
+	Verifications  int // of the public ones, documents being verified for anybody
 	Watchers       int // event streams, counted apart
 	Connections    int // open connections on the public side; the local side has a quarter
 
@@ -36,6 +37,7 @@ const (
 	DefaultLocalRequests  = 64
 	DefaultImports        = 2
 	DefaultWatchers       = 64
+	DefaultVerifications  = 4
 	DefaultConnections    = 2048
 	DefaultBodyGrace      = 30 * time.Second
 	DefaultBodyRate       = 2 << 10
@@ -68,6 +70,7 @@ func (l Limits) withDefaults() Limits {
 	number(&l.LocalRequests, DefaultLocalRequests)
 	number(&l.Imports, DefaultImports)
 	number(&l.Watchers, DefaultWatchers)
+	number(&l.Verifications, DefaultVerifications)
 	number(&l.Connections, DefaultConnections)
 	span(&l.BodyGrace, DefaultBodyGrace)
 	span(&l.Header, DefaultHeader)

@@ -169,6 +169,8 @@ func (s *Server) routeLocal(router *mux.Router) error {
 	s.operateAgreements(h)
 	s.operateJobs(h)
 	s.operateProfiles(h)
+	s.operateVC(h)
+	s.operateReceiptStatus(h)
 
 	spec, err := json.MarshalIndent(h.OpenAPI(), "", "  ")
 	if err != nil {

@@ -44,6 +44,7 @@ func (s *Server) routePublic(router *mux.Router) {
 	router.Path(routeExchange).Methods(http.MethodGet).HandlerFunc(s.progress)
 	router.Path(routeChunk).Methods(http.MethodPut).HandlerFunc(s.putChunk)
 	router.Path(routeChunk).Methods(http.MethodGet).HandlerFunc(s.getChunk)
+	s.routeVC(router)
 }
 
 // health says that the node lives, and nothing else of it.

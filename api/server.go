@@ -25,6 +25,9 @@ type Options struct {
 	Jobs     Jobs
 	Profiles map[string]*contacts.Profile // by name
 	DIDs     DIDs                         // nil: identifiers are not resolved
+	// Credentials signs and verifies beside exchanges, and publishes the status of receipts; nil: no VC API, no status lists.
+	Credentials Credentials
+	OpenVerify  bool // anybody may have credentials verified on the public side
 
 	Version string // of the program, for /status and /openapi.json
 	// TokenDigest is the SHA-256 of a token. Whoever holds the token may use the local API on the
@@ -43,6 +46,9 @@ type Server struct {
 	profiles map[string]*contacts.Profile
 	dids     DIDs
 
+	credentials Credentials
+	openVerify  bool
+
 	version string
 	token   []byte
 	limits  Limits
@@ -50,9 +56,10 @@ type Server struct {
 	now     func() time.Time
 	started time.Time
 
-	chunks   places
-	imports  places
-	watchers places
+	chunks    places
+	imports   places
+	verifying places // verifications asked for by anybody
+	watchers  places
 
 	stop     chan struct{} // closed when the node begins to stop
 	stopOnce sync.Once
@@ -71,6 +78,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		node: o.Node, dids: o.DIDs, register: o.Register, jobs: o.Jobs, profiles: o.Profiles,
+		credentials: o.Credentials, openVerify: o.OpenVerify,
 		version: o.Version, token: o.TokenDigest, limits: o.Limits.withDefaults(), logger: o.Logger, now: o.Clock,
 		stop: make(chan struct{}),
 	}
@@ -84,6 +92,7 @@ func New(o Options) (*Server, error) {
 		s.now = time.Now
 	}
 	s.started = s.now()
+	s.verifying = newPlaces(s.limits.Verifications)
 	s.chunks, s.imports, s.watchers = newPlaces(s.limits.Chunks), newPlaces(s.limits.Imports), newPlaces(s.limits.Watchers)
 
 	public := newRouter()

@@ -55,7 +55,8 @@ func TestCredentialFailures(t *testing.T) {
 	}{
 		{name: "subject changed", doc: change(func(d, _ object) { d["credentialSubject"].(object)["matchId"] = "m-0002" }), failed: []string{CheckProof}},
 		{name: "order changed", doc: change(func(d, _ object) { d["credentialSubject"].(object)["roots"] = []any{"aa", "bb"} }), failed: []string{CheckProof}},
-		{name: "member added", doc: change(func(d, _ object) { d["more"] = "x" }), failed: []string{CheckProof}},
+		{name: "member added", doc: change(func(d, _ object) { d["more"] = "x" }), failed: []string{CheckSyntax, CheckProof}},
+		{name: "another type of subject", doc: change(func(d, _ object) { d["credentialSubject"].(object)["type"] = "Undefined" }), failed: []string{CheckSyntax, CheckProof}},
 		{name: "created changed", doc: change(func(_, p object) { p["created"] = "2026-03-01T11:00:00Z" }), failed: []string{CheckProof}},
 		{name: "proof of another", doc: change(func(_, p object) { p["verificationMethod"] = other.Method }), failed: []string{CheckProof, CheckIssuer}},
 		{name: "issuer of another", doc: change(func(d, _ object) { d["issuer"] = other.DID }), failed: []string{CheckProof, CheckIssuer}},

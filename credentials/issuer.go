@@ -13,6 +13,7 @@ import (
 	"ihyid/credentials/dataintegrity"
 	"ihyid/credentials/ijson"
 	"ihyid/credentials/jose"
+	"ihyid/credentials/jsonld"
 )
 
 // The purposes of proofs that are used here (Controlled Identifiers 1.0 section 2.3).
@@ -49,6 +50,16 @@ type Issuer struct {
 
 // ErrNotIssuer says that a document names another as its issuer or holder than the owner of the key.
 var ErrNotIssuer = errors.New("the key belongs to another than the document names")
+
+// IsDocumentError reports whether an Issuer refused a document for what it is or says, rather than failed.
+func IsDocumentError(err error) bool {
+	var coded *dataintegrity.Error
+	if errors.As(err, &coded) {
+		return coded.Code == dataintegrity.ProofTransformation || coded.Code == dataintegrity.Parsing ||
+			errors.Is(err, jsonld.ErrDocument) || errors.Is(err, jsonld.ErrUnknownContext)
+	}
+	return errors.Is(err, ErrModel) || errors.Is(err, ErrNotIssuer) || errors.Is(err, jsonld.ErrDocument) || errors.Is(err, jsonld.ErrUnknownContext)
+}
 
 // Credential checks an unsecured credential against the data model, adds a proof by the issuer that
 // it names, and gives it back in canonical form; or, with SuiteJOSE, as a compact JWS.
@@ -155,6 +166,11 @@ func (i *Issuer) addProof(ctx context.Context, secured []byte, key Key, o ProofO
 	if err != nil {
 		return nil, err
 	}
+	if signsJSON(i.suiteName(o)) {
+		if err := i.Suites.defined(ctx, unsecured); err != nil {
+			return nil, err
+		}
+	}
 	proof, err := i.prove(ctx, signed, key, o)
 	if err != nil {
 		return nil, err
@@ -175,6 +191,11 @@ func (i *Issuer) read(unsecured []byte) (map[string]any, error) {
 
 // secure adds the first proof to a document, or makes a token of it.
 func (i *Issuer) secure(ctx context.Context, d map[string]any, typ, cty string, key Key, o ProofOptions) ([]byte, error) {
+	if signsJSON(i.suiteName(o)) {
+		if err := i.Suites.defined(ctx, d); err != nil {
+			return nil, err
+		}
+	}
 	if i.suiteName(o) == SuiteJOSE {
 		return i.token(d, typ, cty, key, o)
 	}

@@ -153,6 +153,9 @@ func checkResources(d map[string]any) error {
 		case hasMultibase && !isMultibaseDigest(multibase):
 			return wrong(at+".digestMultibase", "is not a multibase multihash")
 		}
+		if err := checkDigest(m); err != nil {
+			return wrong(at, "%v", err)
+		}
 	}
 	return nil
 }

@@ -54,6 +54,14 @@ func (r *run) split() bool {
 	return true
 }
 
+// defined checks that every term of a document has a meaning: who reads it by other words must not be told something else. The suites that sign linked
+// data find that out themselves.
+func (r *run) defined(ctx context.Context, unsecured map[string]any) {
+	if err := r.v.Suites.defined(ctx, unsecured); err != nil {
+		r.fail(CheckSyntax, err)
+	}
+}
+
 // proofs checks every proof by itself: all of them have to be good.
 func (r *run) proofs(ctx context.Context) {
 	var signed map[string]any
@@ -69,6 +77,16 @@ func (r *run) proofs(ctx context.Context) {
 			continue
 		}
 		signed = document
+	}
+	if slices.ContainsFunc(r.list, func(p *dataintegrity.Proof) bool { return signsJSON(p.Suite) }) {
+		// As it was signed: contexts that were added since may not lend terms a meaning.
+		of := signed
+		if of == nil {
+			of = r.unsecured
+		}
+		of = maps.Clone(of)
+		delete(of, "proof") // those before it in a chain
+		r.defined(ctx, of)
 	}
 	if signed != nil {
 		out := maps.Clone(signed)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"ihyid/credentials/contexts"
 	"ihyid/credentials/internal/testkeys"
 	"ihyid/credentials/statuslist"
 )
@@ -125,12 +126,18 @@ func TestStatusCannotBeTold(t *testing.T) {
 		{"no purpose", object{"type": statusEntryType, "statusListIndex": "1", "statusListCredential": listURL}, good},
 		{"no address", object{"type": statusEntryType, "statusPurpose": Revocation, "statusListIndex": "1"}, good},
 		{"larger entries", object{"type": statusEntryType, "statusPurpose": Revocation, "statusListIndex": "1", "statusListCredential": listURL, "statusSize": 2}, good},
-		{"unknown type", object{"type": "OtherStatus", "id": listURL}, good},
+		{"unknown type", object{"type": "https://types.example/OtherStatus", "id": listURL}, good},
 		{"another purpose", StatusEntry(listURL, Suspension, 1), good},
 		{"another issuer", StatusEntry(listURL, Revocation, 1), list(other, func(object) {})},
 		{"another id", StatusEntry(listURL, Revocation, 1), list(k, func(d object) { d["id"] = listURL + "x" })},
-		{"another type", StatusEntry(listURL, Revocation, 1), list(k, func(d object) { d["type"] = []any{"VerifiableCredential"} })},
-		{"another subject", StatusEntry(listURL, Revocation, 1), list(k, subject("type", "x"))},
+		{"another type", StatusEntry(listURL, Revocation, 1), list(k, func(d object) {
+			// The examples context gives the terms a meaning that the type no longer does.
+			d["@context"], d["type"] = []any{ContextV2, contexts.ExamplesV2}, []any{"VerifiableCredential"}
+		})},
+		{"another subject", StatusEntry(listURL, Revocation, 1), list(k, func(d object) {
+			d["@context"] = []any{ContextV2, contexts.ExamplesV2}
+			d["credentialSubject"].(object)["type"] = "https://types.example/x"
+		})},
 		{"list not decodable", StatusEntry(listURL, Revocation, 1), list(k, subject("encodedList", "x"))},
 		{"list expired", StatusEntry(listURL, Revocation, 1), list(k, func(d object) { d["validFrom"], d["validUntil"] = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z" })},
 		{"list with a status", StatusEntry(listURL, Revocation, 1), list(k, func(d object) { d["credentialStatus"] = StatusEntry(listURL, Revocation, 2) })},

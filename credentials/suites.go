@@ -1,6 +1,8 @@
 package credentials
 
 import (
+	"context"
+	"maps"
 	"sync"
 
 	"ihyid/credentials/dataintegrity"
@@ -53,6 +55,27 @@ var embedded = sync.OnceValue(func() *Suites {
 	}
 	return s
 })
+
+// defined reports an error if a document, without its proof, has terms that its contexts do not define. The credentials in a presentation are not looked at:
+// each is a document of its own.
+func (s *Suites) defined(ctx context.Context, unsecured map[string]any) error {
+	if s == nil {
+		s = embedded()
+	}
+	if hasType(unsecured, "VerifiablePresentation") {
+		unsecured = maps.Clone(unsecured)
+		delete(unsecured, "verifiableCredential")
+	}
+	if err := s.jsonld.Defined(ctx, unsecured); err != nil {
+		return &dataintegrity.Error{Code: dataintegrity.ProofTransformation, Err: err}
+	}
+	return nil
+}
+
+// signsJSON reports whether a suite signs the JSON itself, so that nothing in it looks at what terms mean.
+func signsJSON(suite string) bool {
+	return suite == SuiteJOSE || suite == dataintegrity.ECDSAJCS2019 || suite == dataintegrity.EdDSAJCS2022
+}
 
 func (s *Suites) suite(name string) (dataintegrity.Suite, bool) {
 	if s == nil {

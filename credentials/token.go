@@ -42,6 +42,15 @@ func Embed(secured []byte) (map[string]any, error) {
 	}, nil
 }
 
+// EmbedPresentation gives the JSON value that stands for a presentation secured as a token.
+func EmbedPresentation(token []byte) map[string]any {
+	return map[string]any{
+		"@context": []any{ContextV2},
+		"id":       "data:application/" + jose.TypePresentation + "," + string(bytes.TrimSpace(token)),
+		"type":     envelopedPresentation,
+	}
+}
+
 // unwrap takes the token out of an enveloped object.
 func unwrap(d map[string]any, typ, media string) ([]byte, error) {
 	contexts := each(d["@context"])
@@ -124,6 +133,7 @@ func (v *Verifier) credentialToken(ctx context.Context, compact []byte, o Creden
 	run := v.newRun(d, newChecks(credentialChecks...), AssertionMethod, o.At)
 	run.result.Issuer = model.issuer
 	run.pass(CheckSyntax)
+	run.defined(ctx, withoutClaims(d))
 	run.token(ctx, t, c)
 	run.credential(ctx, model, o)
 	return run.done()
@@ -144,6 +154,7 @@ func (v *Verifier) presentationToken(ctx context.Context, compact []byte, o Pres
 	run := v.newRun(d, newChecks(presentationChecks...), Authentication, o.At)
 	run.result.Holder = model.holder
 	run.pass(CheckSyntax)
+	run.defined(ctx, withoutClaims(d))
 	run.token(ctx, t, c)
 	run.bindings(c.nonce, c.audience, o)
 	run.presentation(ctx, model, o)
@@ -218,6 +229,15 @@ func readClaims(d map[string]any) (*claims, error) {
 		c.audience = append(c.audience, s)
 	}
 	return c, nil
+}
+
+// withoutClaims is the document in the payload of a token.
+func withoutClaims(d map[string]any) map[string]any {
+	out := maps.Clone(d)
+	for _, name := range claimNames {
+		delete(out, name)
+	}
+	return out
 }
 
 // agree checks that claims which repeat what the document says say the same (VC-JOSE-COSE section 3.1.3).

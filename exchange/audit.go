@@ -22,6 +22,10 @@ type VerifyReceiptOptions struct {
 	Resolver  did.Resolver    // for DIDs that are not among the documents; nil: nothing is resolved but did:key
 	Clock     func() time.Time
 	Evidence  credentials.Evidence // of time, for keys that are retired now, beside the cross-signature in the receipt itself (PROTOCOL section 9)
+	// StatusLists fetches the lists that tell whether a party has taken its signature back; nil: none can be asked, and the check is skipped. It is skipped too where
+	// a list's host cannot be reached, unless RequireStatus.
+	StatusLists   credentials.StatusLists
+	RequireStatus bool
 }
 
 // ReceiptReport is every check that was made of a receipt, by name, with its outcome.
@@ -94,10 +98,18 @@ type party struct {
 }
 
 func (p *party) verify(ctx context.Context, o VerifyReceiptOptions, e credentials.Evidence) {
-	v := &credentials.Verifier{Keys: p.source, Clock: o.Clock, Evidence: e}
-	p.result = v.Credential(ctx, p.receipt, credentials.CredentialOptions{})
+	lists := &reachable{lists: o.StatusLists}
+	v := &credentials.Verifier{Keys: p.source, Clock: o.Clock, Evidence: e, StatusLists: lists}
+	how := credentials.CredentialOptions{}
+	if o.StatusLists == nil && !o.RequireStatus {
+		how.SkipStatus = "no status list can be asked: whether this party has taken its signature back since is not known"
+	}
+	p.result = v.Credential(ctx, p.receipt, how)
 	r := &ReceiptReport{}
 	for _, c := range p.result.Checks {
+		if c.Name == credentials.CheckStatus && c.Outcome == credentials.Failed && lists.unreachable != nil && !o.RequireStatus {
+			c = credentials.Check{Name: c.Name, Outcome: credentials.Skipped, Reason: "the status list could not be fetched: " + lists.unreachable.Error()}
+		}
 		if c.Name == credentials.CheckKey && c.Outcome == credentials.Passed && len(p.result.Proofs) == 1 && p.result.Proofs[0].Evidence != "" {
 			c.Reason = "no longer good now, but shown to have signed before by " + p.result.Proofs[0].Evidence
 		}
@@ -183,6 +195,25 @@ func sameKey(a, b *did.Document, method string) error {
 		return errors.New("the key of that name is another one in the DID document of then")
 	}
 	return nil
+}
+
+// reachable fetches status lists and remembers if a host could not be reached. A host that answered, with an error too, was.
+type reachable struct {
+	lists       credentials.StatusLists
+	unreachable error
+}
+
+// StatusList implements credentials.StatusLists.
+func (r *reachable) StatusList(ctx context.Context, url string) ([]byte, error) {
+	if r.lists == nil {
+		return nil, errors.New("no status list can be asked here")
+	}
+	body, err := r.lists.StatusList(ctx, url)
+	var answered interface{ HTTPStatus() int }
+	if err != nil && !errors.As(err, &answered) {
+		r.unreachable = err
+	}
+	return body, err
 }
 
 // readReceiptFile parses a receipt file strictly, and the statement of its first credential.

@@ -110,6 +110,8 @@ func (n *Node) checkBase(ctx context.Context, s *session) error {
 
 // currentEpoch gives the epoch of a responder's session, beginning one where there is none or the last is over.
 func (n *Node) currentEpoch(ctx context.Context, s *session) (*epoch, *voprf.Key, error) {
+	n.sealing.RLock()
+	defer n.sealing.RUnlock()
 	e, err := n.epochOf(ctx, s)
 	if err != nil {
 		return nil, nil, err
@@ -161,6 +163,8 @@ func (n *Node) openEpoch(ctx context.Context, s *session, e *epoch) (*voprf.Key,
 
 // sessionEpoch gives the key of the epoch that a session runs in; it is gone if the epoch has rolled since.
 func (n *Node) sessionEpoch(ctx context.Context, s *session) (*voprf.Key, error) {
+	n.sealing.RLock()
+	defer n.sealing.RUnlock()
 	e, err := n.epochOf(ctx, s)
 	if err != nil {
 		return nil, err

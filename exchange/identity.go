@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -187,6 +188,9 @@ func (n *Node) DID() string { return n.self().DID }
 
 // Organisation is whose node it is.
 func (n *Node) Organisation() Organisation { return n.self().Organisation }
+
+// OrganisationCredential is the node's own credential of who it is, as peers get it.
+func (n *Node) OrganisationCredential() []byte { return bytes.Clone(n.self().Credential) }
 
 // DocumentJSON is the node's DID document.
 func (n *Node) DocumentJSON() []byte { return n.self().Document }

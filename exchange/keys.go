@@ -384,20 +384,56 @@ func (n *Node) RotateDataKey(ctx context.Context) (j jobs.Job, err error) {
 	return j, err
 }
 
+// Rewrap has everything that the key store's wrapping key protects protected by another key store: the store's own keys and the sealed VOPRF
+// keys. It can be done again after a crash. The node must not be running.
+func (n *Node) Rewrap(ctx context.Context, to kms.Store) error {
+	n.sealing.Lock()
+	defer n.sealing.Unlock()
+	return n.rewrap(ctx, to)
+}
+
+func (n *Node) rewrap(ctx context.Context, to kms.Store) error {
+	err := n.store.Update(ctx, func(tx *store.Tx) error {
+		for item, err := range n.kept.epochs.All(tx, store.Range{}) {
+			if err != nil {
+				return err
+			}
+			e := item.Value
+			if e.Key == nil {
+				continue // the initiator's side of an epoch has no key
+			}
+			if e.Key, err = kms.RewrapKey(ctx, n.keys, to, e.Key, epochLabel(item.Key, e.ID)); err != nil {
+				return fmt.Errorf("wrapping a VOPRF key anew: %w", err)
+			}
+			if err := n.kept.epochs.Put(tx, item.Key, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := n.store.Rewrap(ctx, to); err != nil {
+		return fmt.Errorf("wrapping the store's keys anew: %w", err)
+	}
+	return nil
+}
+
 // RotateWrappingKey makes a new wrapping key in the key store, wraps the store's keys with it, and destroys the former ones.
 func (n *Node) RotateWrappingKey(ctx context.Context) error {
 	rotator, ok := n.keys.(kms.WrapRotator)
 	if !ok {
 		return fail(CodeUnsupported, "the wrapping key of this key store cannot be rotated")
 	}
-	n.changing.Lock()
-	defer n.changing.Unlock()
+	n.sealing.Lock()
+	defer n.sealing.Unlock()
 	fresh, err := rotator.RotateWrapping(ctx)
 	if err != nil {
 		return fmt.Errorf("making a new wrapping key: %w", err)
 	}
-	if err := n.store.Rewrap(ctx, n.keys); err != nil {
-		return fmt.Errorf("wrapping the store's keys anew: %w", err)
+	if err := n.rewrap(ctx, n.keys); err != nil {
+		return err
 	}
 	all, err := rotator.WrappingKeys(ctx)
 	if err != nil {

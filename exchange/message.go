@@ -54,13 +54,6 @@ const (
 	maxCredentialsInAMessage      = 4
 )
 
-// Messages are signed over their canonical JSON, so that the digest of one (`previous`, `agreement`) stands for exactly what was signed. What others
-// will read, receipts and organisation credentials, is signed over its meaning as linked data, which any W3C verifier understands.
-const (
-	messageSuite  = "ecdsa-jcs-2019"
-	evidenceSuite = "ecdsa-rdfc-2019"
-)
-
 // message is a verified message, or one that this node is about to send.
 type message struct {
 	Kind       kind
@@ -93,31 +86,6 @@ func (n *Node) issueBy(ctx context.Context, method, typ string, subject any, lif
 		return nil, err
 	}
 	return n.issueWith(ctx, key, typ, subject, life)
-}
-
-func (n *Node) issueWith(ctx context.Context, key credentials.Key, typ string, subject any, life time.Duration) ([]byte, error) {
-	now := n.now().UTC().Truncate(time.Second)
-	id, err := n.randomURN()
-	if err != nil {
-		return nil, err
-	}
-	unsecured, err := json.Marshal(map[string]any{
-		"@context":          []any{credentials.ContextV2, contextOf[typ]},
-		"id":                id,
-		"type":              []string{"VerifiableCredential", typ},
-		"issuer":            ownerOf(key.VerificationMethod),
-		"validFrom":         now.Format(time.RFC3339),
-		"validUntil":        now.Add(life).Format(time.RFC3339),
-		"credentialSubject": subject,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("writing a credential: %w", err)
-	}
-	suite := messageSuite
-	if typ == typeReceipt || typ == typeOrganisation || typ == typeAgreement {
-		suite = evidenceSuite
-	}
-	return n.issuer.Credential(ctx, unsecured, key, credentials.ProofOptions{Suite: suite, Purpose: "assertionMethod", Created: now})
 }
 
 // present wraps credentials in a presentation for one receiver and one challenge.
@@ -187,17 +155,21 @@ func readEnvelope(presentation []byte) (*envelope, error) {
 	}
 	for i, c := range all {
 		credential, ok := c.(map[string]any)
-		if !ok || !ofDID(signer(credential), e.Holder) {
+		document, method := opened(credential)
+		if !ok || !ofDID(method, e.Holder) {
 			return nil, fail(CodePresentation, "a credential in the message was issued by somebody other than its sender")
 		}
-		typ, subject, err := typeAndSubject(credential)
+		typ, subject, err := typeAndSubject(document)
 		if err != nil {
 			return nil, err
 		}
 		if context, ok := contextOf[typ]; !ok {
 			return nil, fail(CodeUnsupported, "this node knows no message of that type")
-		} else if !credentials.SameContexts(credential, context) {
+		} else if !credentials.SameContexts(document, context) {
 			return nil, fail(CodeInvalid, "the credential defines its terms otherwise than the protocol does")
+		}
+		if _, ok := document["credentialStatus"]; ok && typ != typeReceipt {
+			return nil, fail(CodeInvalid, "only receipts have a status; what a message says is said at once")
 		}
 		e.Credentials = append(e.Credentials, canonical(credential))
 		if i == 0 {
@@ -249,7 +221,10 @@ func (n *Node) verify(ctx context.Context, presentation []byte, e *envelope, fro
 
 func (n *Node) verifyWith(ctx context.Context, keys *documentKeys, presentation []byte, e *envelope, from, challenge string) (*message, error) {
 	v := &credentials.Verifier{Keys: keys, Clock: n.now}
-	result := v.Presentation(ctx, presentation, credentials.PresentationOptions{Challenge: challenge, Domain: []string{n.DID()}, Holder: from})
+	result := v.Presentation(ctx, presentation, credentials.PresentationOptions{
+		Challenge: challenge, Domain: []string{n.DID()}, Holder: from,
+		SkipStatus: "a receipt that is being exchanged was signed a moment ago; auditors look its status up",
+	})
 	if err := result.Err(); err != nil {
 		if rerr := keys.failure(); rerr != nil {
 			return nil, &Error{Code: CodeResolution, Detail: "the sender's DID could not be resolved, so its presentation cannot be verified", Err: rerr}
@@ -260,7 +235,7 @@ func (n *Node) verifyWith(ctx context.Context, keys *documentKeys, presentation 
 		return nil, fail(CodePresentation, "not every credential of the presentation was verified")
 	}
 	for i, c := range result.Credentials {
-		if c.Issuer != from || !bytes.Equal(canonical(c.Document), e.Credentials[i]) {
+		if c.Issuer != from || !bytes.Equal(canonical(c.Document), inside(e.Credentials[i])) {
 			return nil, fail(CodePresentation, "a credential in the message was issued by somebody other than its sender")
 		}
 	}
@@ -275,6 +250,16 @@ func (n *Node) verifyWith(ctx context.Context, keys *documentKeys, presentation 
 	return m, nil
 }
 
+// inside is a credential opened, in RFC 8785 form.
+func inside(credential []byte) []byte {
+	o, err := object(credential)
+	if err != nil {
+		return nil
+	}
+	document, _ := opened(o)
+	return canonical(document)
+}
+
 // read decodes the subject of a verified message strictly: what the protocol does not know in it is an error, and so is what is missing.
 func (m *message) read(into any) error { return readExact(m.Subject, into) }
 
@@ -285,7 +270,8 @@ func (m *message) attached(typ string, into any) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		got, subject, err := typeAndSubject(o)
+		document, _ := opened(o)
+		got, subject, err := typeAndSubject(document)
 		if err != nil {
 			return nil, err
 		}

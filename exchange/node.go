@@ -38,14 +38,16 @@ type Options struct {
 	Transport Transport // nil: this node can speak to nobody
 	Profiles  map[string]*contacts.Profile
 
-	MaxNoiseEntries      uint64        // 0: noise.DefaultMaxEntries
-	MaxVOPRFEntries      uint64        // the largest bundle in the protocol voprf; 0: DefaultMaxVOPRFEntries
-	MaxEvaluationsPerDay uint64        // points that one peer may have evaluated in a day (UTC); 0: DefaultMaxVOPRFEntries
-	MaxNoisePerDay       uint64        // entries of noise bundles that one peer may send in a day (UTC); 0: DefaultNoisePerDay of the largest bundle
-	AskAlways            bool          // an exchange outside any agreement waits for this node's operator, also if the peer is approved
-	SessionLife          time.Duration // how long an exchange may rest before it fails; 0: 24 hours
-	PollInterval         time.Duration // how often the initiator asks how far the responder is; 0: 1 second
-	RequireConfirmed     bool          // exchange only with peers whose fingerprint an administrator has compared (ConfirmPeer)
+	MaxNoiseEntries      uint64                  // 0: noise.DefaultMaxEntries
+	MaxVOPRFEntries      uint64                  // the largest bundle in the protocol voprf; 0: DefaultMaxVOPRFEntries
+	MaxEvaluationsPerDay uint64                  // points that one peer may have evaluated in a day (UTC); 0: DefaultMaxVOPRFEntries
+	MaxNoisePerDay       uint64                  // entries of noise bundles that one peer may send in a day (UTC); 0: DefaultNoisePerDay of the largest bundle
+	AskAlways            bool                    // an exchange outside any agreement waits for this node's operator, also if the peer is approved
+	SessionLife          time.Duration           // how long an exchange may rest before it fails; 0: 24 hours
+	PollInterval         time.Duration           // how often the initiator asks how far the responder is; 0: 1 second
+	StatusLists          credentials.StatusLists // fetches the status lists of others, for VerifyDocument; nil: their status cannot be told
+	Proof                string                  // how receipts, organisation credentials and status lists are secured: ProofRDFC (""), ProofJCS, ProofJOSE
+	RequireConfirmed     bool                    // exchange only with peers whose fingerprint an administrator has compared (ConfirmPeer)
 
 	Clock  func() time.Time
 	Rand   io.Reader
@@ -54,13 +56,16 @@ type Options struct {
 
 // Node is one organisation's node. It is safe for concurrent use.
 type Node struct {
-	store     *store.Store
-	keys      kms.Store
-	resolver  did.Resolver
-	register  *register.Register
-	jobs      *jobs.Queue
-	transport Transport
-	issuer    *credentials.Issuer
+	store       *store.Store
+	keys        kms.Store
+	resolver    did.Resolver
+	register    *register.Register
+	jobs        *jobs.Queue
+	transport   Transport
+	issuer      *credentials.Issuer
+	statusLists credentials.StatusLists
+	evidence    string // suite of receipts, organisation credentials and status lists
+	published   published
 
 	maxNoise                    uint64
 	noisePerDay                 uint64
@@ -75,7 +80,8 @@ type Node struct {
 	confirmed                   bool // only with confirmed peers
 
 	identity   atomic.Pointer[identity]
-	changing   sync.Mutex // held while the identity is being changed
+	changing   sync.Mutex   // held while the identity is being changed
+	sealing    sync.RWMutex // held for writing while what is sealed in the store is wrapped with another key
 	refreshes  refreshes
 	challenges *challenges
 	profiles   map[string]*contacts.Profile
@@ -97,6 +103,7 @@ type tables struct {
 	receipts   *store.Collection[receiptRecord]
 	agreements *store.Collection[agreementRecord]
 	changes    *store.Collection[Change]
+	lists      *store.Collection[statusLists]
 }
 
 var errNoIdentity = errors.New("this store holds no node yet")
@@ -139,6 +146,11 @@ func newNode(o Options) (*Node, error) {
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
+	var err error
+	if n.evidence, err = evidenceSuite(o.Proof); err != nil {
+		return nil, err
+	}
+	n.statusLists = o.StatusLists
 	n.issuer = &credentials.Issuer{Suite: messageSuite, Clock: n.now}
 	n.challenges = newChallenges(n.now, n.rand)
 	n.kept = tables{
@@ -150,9 +162,10 @@ func newNode(o Options) (*Node, error) {
 		chunks:     store.NewCollection[[]byte](o.Store, "chunks", 1),
 		epochs:     store.NewCollection[epoch](o.Store, "epochs", 1),
 		matches:    store.NewCollection[[]Match](o.Store, "matches", 1),
-		agreements: store.NewCollection[agreementRecord](o.Store, "agreements", 1),
 		receipts:   store.NewCollection[receiptRecord](o.Store, "receipts", 1),
+		agreements: store.NewCollection[agreementRecord](o.Store, "agreements", 1),
 		changes:    store.NewCollection[Change](o.Store, "changes", 1),
+		lists:      store.NewCollection[statusLists](o.Store, "status-lists", 1),
 	}
 	return n, nil
 }

@@ -42,6 +42,7 @@ type testNode struct {
 	w       *world
 	dir     string
 	host    string
+	proof   string // see Options.Proof
 	profile *contacts.Profile
 	store   *store.Store
 	keys    *file.Store
@@ -63,13 +64,19 @@ func orgOf(host string) Organisation {
 // add makes a node and starts it.
 func (w *world) add(host string) *testNode {
 	w.t.Helper()
-	tn := &testNode{t: w.t, w: w, dir: w.t.TempDir(), host: host}
+	return w.addWith(host, Options{})
+}
+
+// addWith makes a node with those options that a test may choose.
+func (w *world) addWith(host string, o Options) *testNode {
+	w.t.Helper()
+	tn := &testNode{t: w.t, w: w, dir: w.t.TempDir(), host: host, proof: o.Proof}
 	ctx := w.t.Context()
 	keys, err := file.Create(filepath.Join(tn.dir, "keys"), file.Options{})
 	must(w.t, err)
 	s, err := store.Create(ctx, filepath.Join(tn.dir, "node.db"), store.Options{Keys: keys})
 	must(w.t, err)
-	n, err := Create(ctx, Options{Store: s, Keys: keys}, NewIdentity{Method: "web", Host: host, Organisation: orgOf(host)})
+	n, err := Create(ctx, Options{Store: s, Keys: keys, Proof: o.Proof}, NewIdentity{Method: "web", Host: host, Organisation: orgOf(host)})
 	must(w.t, err)
 	must(w.t, s.Close())
 	must(w.t, keys.Close())
@@ -104,7 +111,7 @@ func (tn *testNode) start() {
 	must(tn.t, err)
 	o := Options{
 		Store: tn.store, Keys: tn.keys, Resolver: tn.w, Register: tn.reg, Jobs: tn.queue, Transport: transportOf{tn},
-		Profiles: map[string]*contacts.Profile{tn.profile.Name(): tn.profile}, PollInterval: 50 * time.Millisecond, Clock: tn.now,
+		Profiles: map[string]*contacts.Profile{tn.profile.Name(): tn.profile}, PollInterval: 50 * time.Millisecond, Clock: tn.now, Proof: tn.proof,
 	}
 	if tn.options != nil {
 		tn.options(&o)

@@ -57,6 +57,7 @@ type receiptRecord struct {
 	Responder json.RawMessage `json:"responder"`
 	Statement Statement       `json:"statement"`
 	Kept      time.Time       `json:"kept"`
+	Status    *ReceiptStatus  `json:"status,omitempty"` // of this node's own signature; nil: good
 }
 
 // statement is what this node holds to be true of an exchange; started and ended are the responder's.
@@ -90,7 +91,7 @@ func (n *Node) onReceiptRequest(ctx context.Context, m *message, _ *peerRecord) 
 			return nil, nil, nil, notYet(s)
 		}
 		st := n.statement(s, timeText(s.Created), timeText(n.now()))
-		receipt, err := n.issueBy(ctx, s.ResponderKey, typeReceipt, st, receiptLife)
+		receipt, err := n.issueReceipt(ctx, s.ResponderKey, st)
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -114,7 +115,7 @@ func (n *Node) completeReceipt(ctx context.Context, s *session, to peerAddress) 
 	if l, err := n.keptLetter(ctx, s, kindCompletion); err != nil {
 		return err
 	} else if l == nil {
-		if mine, err = n.issueBy(ctx, s.InitiatorKey, typeReceipt, st, receiptLife); err != nil {
+		if mine, err = n.issueReceipt(ctx, s.InitiatorKey, st); err != nil {
 			return err
 		}
 	} else {
@@ -171,6 +172,9 @@ func (n *Node) offeredReceipt(ctx context.Context, s *session, to peerAddress) (
 		if !signedWith(offered, s.ResponderKey) {
 			return fail(CodeMismatch, "the other node's receipt is signed with another key than the one that it named")
 		}
+		if err := statusOf(offered, m.Document); err != nil {
+			return err
+		}
 		return n.checkStatement(s, &st)
 	}, nil)
 	return offered, err
@@ -220,6 +224,9 @@ func (n *Node) onCompletion(ctx context.Context, m *message, _ *peerRecord) (*re
 		if !signedWith(theirs, s.InitiatorKey) {
 			return nil, nil, nil, fail(CodeMismatch, "the receipt is signed with another key than the one that it names")
 		}
+		if err := statusOf(theirs, m.Document); err != nil {
+			return nil, nil, nil, err
+		}
 		record := receiptRecord{Exchange: s.ID, Peer: s.Peer, Initiator: theirs, Responder: own.Attached[0], Statement: st, Kept: n.now().UTC()}
 		s.State = StateDone
 		extra := func(tx *store.Tx) error {
@@ -238,11 +245,12 @@ func readReceipt(credential []byte) (st Statement, err error) {
 	if err != nil {
 		return st, err
 	}
-	typ, subject, err := typeAndSubject(o)
+	document, _ := opened(o)
+	typ, subject, err := typeAndSubject(document)
 	if err != nil {
 		return st, err
 	}
-	if typ != typeReceipt || !credentials.SameContexts(o, contextOf[typeReceipt]) {
+	if typ != typeReceipt || !credentials.SameContexts(document, contextOf[typeReceipt]) {
 		return st, fail(CodeInvalid, "this credential is not a match receipt")
 	}
 	return st, readExact(subject, &st)
@@ -283,6 +291,7 @@ func (n *Node) Receipts(ctx context.Context) ([]ReceiptInfo, error) {
 			out = append(out, ReceiptInfo{
 				ID: r.Exchange, Exchange: r.Exchange, Peer: r.Peer, PeerName: name, Purpose: r.Statement.Purpose, Profile: r.Statement.Profile,
 				Protocol: r.Statement.Protocol, Matches: matches, Possible: possibles, Ended: ended,
+				Status: statusIn(r),
 			})
 		}
 		return nil

@@ -19,6 +19,7 @@ import (
 	"ihyid/credentials"
 	"ihyid/did"
 	"ihyid/kms"
+	"ihyid/store"
 )
 
 // forge makes a DID resolve to another document than its node publishes; nil ends that.
@@ -516,7 +517,7 @@ func TestReceiptsOfRetiredKeys(t *testing.T) {
 		})
 		must(t, err)
 		vc, err := a.issuer.Credential(t.Context(), unsecured, credentials.Key{VerificationMethod: method, Signer: signer},
-			credentials.ProofOptions{Suite: evidenceSuite, Purpose: "assertionMethod", Created: back})
+			credentials.ProofOptions{Suite: credentials.DefaultSuite, Purpose: "assertionMethod", Created: back})
 		must(t, err)
 		return vc
 	}
@@ -585,4 +586,47 @@ func mustReceipts(t *testing.T, file []byte) []json.RawMessage {
 	f, _, err := readReceiptFile(file)
 	must(t, err)
 	return f.Receipts
+}
+
+// The VOPRF keys are wrapped by the key store as well: they outlive a rotation of its wrapping key.
+func TestRotateWrappingKey(t *testing.T) {
+	_, a, b := pairOf(t)
+	run := func() Exchange {
+		e, err := a.StartExchange(t.Context(), Request{Peer: b.DID(), Profile: "soundex/1", Protocol: ProtocolVOPRF, Purpose: "a test"})
+		must(t, err)
+		a.await(e.Job)
+		e, err = a.Exchange(t.Context(), e.ID)
+		must(t, err)
+		return e
+	}
+	if e := run(); e.State != StateDone {
+		t.Fatalf("the exchange: %+v", e)
+	}
+	epochs := func() (out []string) {
+		must(t, b.store.View(t.Context(), func(tx *store.Tx) error {
+			for item, err := range b.kept.epochs.All(tx, store.Range{}) {
+				if err != nil {
+					return err
+				}
+				out = append(out, item.Value.ID)
+			}
+			return nil
+		}))
+		return out
+	}
+	before := epochs()
+	must(t, b.RotateWrappingKey(t.Context()))
+	all, err := b.keys.WrappingKeys(t.Context())
+	must(t, err)
+	if len(all) != 1 {
+		t.Errorf("%d wrapping keys are left", len(all))
+	}
+	b.stop()
+	b.start()
+	if e := run(); e.State != StateDone || e.InCommon != 2 {
+		t.Fatalf("the exchange after it: %+v", e)
+	}
+	if len(before) != 1 || !slices.Equal(before, epochs()) {
+		t.Errorf("the epochs: %q, then %q", before, epochs())
+	}
 }

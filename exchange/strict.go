@@ -105,7 +105,11 @@ func suiteOf(document map[string]any) string {
 // signedWith reports whether a credential's one proof names the verification method.
 func signedWith(credential []byte, method string) bool {
 	o, err := object(credential)
-	return err == nil && method != "" && signer(o) == method
+	if err != nil || method == "" {
+		return false
+	}
+	_, have := opened(o)
+	return have == method
 }
 
 // ofDID reports whether a DID URL names a verification method of a DID.

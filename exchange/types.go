@@ -149,6 +149,8 @@ type ReceiptInfo struct {
 	Matches  uint64    `json:"matches"`   // pairs that match, as the receipt states
 	Possible uint64    `json:"possibles"` // pairs that possibly match
 	Ended    time.Time `json:"ended"`
+
+	Status ReceiptStatus `json:"status"` // of this node's own signature
 }
 
 // ChallengeRequest asks a node for a challenge before a presentation.

@@ -270,7 +270,7 @@ func (n *Node) prepareClaims(ctx context.Context, s *session, to peerAddress) er
 		if !ok {
 			return fmt.Errorf("digest %d of the own set was never evaluated", d)
 		}
-		if !published(allTags, k.output.Tag()) {
+		if !tagged(allTags, k.output.Tag()) {
 			continue
 		}
 		for _, h := range own.holders(d) {
@@ -300,8 +300,8 @@ func (n *Node) prepareClaims(ctx context.Context, s *session, to peerAddress) er
 	})
 }
 
-// published reports whether a tag stands in one of the sets.
-func published(sets [][]byte, tag [voprf.TagSize]byte) bool {
+// tagged reports whether a tag stands in one of the sets.
+func tagged(sets [][]byte, tag [voprf.TagSize]byte) bool {
 	for _, tags := range sets {
 		if _, ok := voprf.FindTag(tags, tag); ok {
 			return true

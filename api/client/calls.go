@@ -302,6 +302,21 @@ func (c *Client) Presentations(ctx context.Context, id string) (map[string]json.
 	return call[map[string]json.RawMessage](ctx, c, http.MethodGet, at("exchanges", id, "presentations"), nil, nil)
 }
 
+// RevokeReceipt takes back the node's signature under a receipt, for good.
+func (c *Client) RevokeReceipt(ctx context.Context, id, reason string) (exchange.ReceiptStatus, error) {
+	return call[exchange.ReceiptStatus](ctx, c, http.MethodPost, at("receipts", id, "revoke"), nil, map[string]string{"reason": reason})
+}
+
+// SuspendReceipt takes it back for now.
+func (c *Client) SuspendReceipt(ctx context.Context, id, reason string) (exchange.ReceiptStatus, error) {
+	return call[exchange.ReceiptStatus](ctx, c, http.MethodPost, at("receipts", id, "suspend"), nil, map[string]string{"reason": reason})
+}
+
+// ReinstateReceipt ends the suspension of a receipt.
+func (c *Client) ReinstateReceipt(ctx context.Context, id string) (exchange.ReceiptStatus, error) {
+	return call[exchange.ReceiptStatus](ctx, c, http.MethodPost, at("receipts", id, "reinstate"), nil, nil)
+}
+
 // Receipts lists match receipts.
 func (c *Client) Receipts(ctx context.Context) ([]exchange.ReceiptInfo, error) {
 	list, err := call[api.List[exchange.ReceiptInfo]](ctx, c, http.MethodGet, "/receipts", nil, nil)

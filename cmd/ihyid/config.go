@@ -36,16 +36,16 @@ type config struct {
 var (
 	clientKeys = []string{"data", "server", "token_file", "server_ca"}
 	serveKeys  = []string{
-		"listen", "tls_cert", "tls_key", "insecure_http_on_loopback", "local_only", "api_token_file", "allow_private", "ca_file",
+		"listen", "proof", "open_verify", "tls_cert", "tls_key", "insecure_http_on_loopback", "local_only", "api_token_file", "allow_private", "ca_file",
 		"key_file", "passphrase_file", "log_level", "log_format", "require_confirmed", "ask_always",
 		"kms", "pkcs11_module", "pkcs11_token", "pkcs11_serial", "pkcs11_slot", "pin_file",
 	}
 	listKeys = []string{"allow_private"}
-	boolKeys = []string{"insecure_http_on_loopback", "local_only", "require_confirmed", "ask_always"}
+	boolKeys = []string{"insecure_http_on_loopback", "local_only", "require_confirmed", "ask_always", "open_verify"}
 )
 
 // settings are the defaults.
-var settings = values{"log_level": "info", "log_format": "text"}
+var settings = values{"proof": "rdfc", "log_level": "info", "log_format": "text"}
 
 // values is a koanf.Provider of settings that are at hand.
 type values map[string]any

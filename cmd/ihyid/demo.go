@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) demoCommand() *cobra.Command {
-	o := demo.Options{Profile: defaultProfile, Protocols: []string{exchange.ProtocolVOPRF, exchange.ProtocolNoise}}
+	o := demo.Options{Profile: defaultProfile, Protocols: []string{exchange.ProtocolVOPRF, exchange.ProtocolNoise}, Proof: exchange.ProofRDFC}
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show the main job: three nodes register, exchange, find whom they share, and leave receipts",
@@ -55,6 +55,7 @@ The results are held against the truth; where anything is off, the exit status i
 	}
 	cmd.Flags().StringVar(&o.KMS, "kms", "file", "where the nodes' keys are: `file|pkcs11` (a SoftHSM token for each node; needs softhsm2)")
 	cmd.Flags().StringVar(&o.Dir, "dir", "", "`directory` to leave receipts, DID documents and presentations in; new or empty")
+	cmd.Flags().StringVar(&o.Proof, "proof", o.Proof, "how the nodes sign receipts and organisation credentials: `rdfc|jcs|jose`")
 	cmd.Flags().BoolVar(&o.Keep, "keep", false, "leave the nodes running until Ctrl-C, and say where they are")
 	return cmd
 }

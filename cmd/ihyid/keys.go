@@ -253,8 +253,8 @@ func migrateKeys(ctx context.Context, data string, from, to secretOptions) (m mi
 	if m.Authentication, err = node.RotateKey(ctx, kms.Authentication, exchange.RotateOptions{}); err != nil {
 		return m, err
 	}
-	if err := s.Rewrap(ctx, fresh); err != nil {
-		return m, fmt.Errorf("wrapping the store's keys anew: %w", err)
+	if err := node.Rewrap(ctx, fresh); err != nil {
+		return m, err
 	}
 	m.To = to.KMS
 	if err := writeConfigFile(filepath.Join(data, ConfigName), to.settings()); err != nil {

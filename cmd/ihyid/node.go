@@ -52,7 +52,7 @@ its PIN is not.`,
 			case o.Method != "web" && o.Method != "key":
 				return usagef("--did must be web or key")
 			}
-			o.Data, o.Secret = a.cfg.Data, a.secret()
+			o.Data, o.Secret, o.Proof = a.cfg.Data, a.secret(), a.cfg.k.String("proof")
 			made, err := createNode(cmd.Context(), o)
 			if err != nil {
 				return fmt.Errorf("no node was made in %s: %w", o.Data, err)
@@ -78,6 +78,7 @@ its PIN is not.`,
 	f.StringVar(&o.Organisation.Name, "org-name", "", "the organisation's `name`")
 	f.StringVar(&o.Organisation.RegistrationNumber, "org-number", "", "its registration `number`")
 	f.StringVar(&o.Organisation.Country, "org-country", "", "its `country`, two capital letters (ISO 3166-1)")
+	f.String("proof", settings["proof"].(string), "how the organisation credential is signed: `rdfc|jcs|jose` (env IHYID_PROOF)")
 	f.StringVar(&o.Curve, "curve", "P-256", "curve of the signing keys: `P-256|P-384`")
 	secretFlags(f)
 	for _, name := range []string{"org-name", "org-number", "org-country"} {
@@ -187,6 +188,8 @@ names with '_' for '-', or in the environment as IHYID_NAME.`,
 	f.Bool("insecure-http-on-loopback", false, "speak plain HTTP at --listen, which must be a loopback address")
 	f.Bool("local-only", false, "listen for no other node, only on the socket")
 	f.String("api-token-file", "", "`file` with a token; its holders may use the node's API at --listen too")
+	f.String("proof", settings["proof"].(string), "how receipts and status lists are signed: `rdfc|jcs|jose` (env IHYID_PROOF)")
+	f.Bool("open-verify", false, "let anybody have credentials verified at --listen, under /vc (env IHYID_OPEN_VERIFY)")
 	networkFlags(f)
 	f.Bool("require-confirmed", false, "exchange only with peers whose fingerprint was compared (peers confirm)")
 	f.Bool("ask-always", false, "have every exchange outside an agreement wait for ihyid exchange approve, also of approved peers (env IHYID_ASK_ALWAYS)")
@@ -224,7 +227,7 @@ func (a *app) serve(ctx context.Context) error {
 	if err := a.checkListen(); err != nil {
 		return err
 	}
-	node, err := openNode(ctx, serveOptions{Data: a.cfg.Data, Secret: a.secret(), Network: network, Logger: logger, RequireConfirmed: k.Bool("require_confirmed"), AskAlways: k.Bool("ask_always")})
+	node, err := openNode(ctx, serveOptions{Data: a.cfg.Data, Secret: a.secret(), Network: network, Logger: logger, RequireConfirmed: k.Bool("require_confirmed"), AskAlways: k.Bool("ask_always"), Proof: k.String("proof")})
 	if err != nil {
 		return fmt.Errorf("the node in %s cannot be started: %w", a.cfg.Data, err)
 	}
@@ -235,6 +238,7 @@ func (a *app) serve(ctx context.Context) error {
 	}()
 	server, err := api.New(api.Options{
 		Node: node.Node, Register: node.Register, Jobs: node.Jobs, Profiles: node.Profiles, DIDs: node.DIDs,
+		Credentials: node.Credentials, OpenVerify: k.Bool("open_verify"),
 		Version: version(), TokenDigest: token, Logger: logger,
 	})
 	if err != nil {
@@ -331,9 +335,9 @@ func (a *app) logger(level, format string) (*slog.Logger, error) {
 
 // initOptions say what node to make.
 type initOptions struct {
-	Data, Method, Host, Path, Curve string
-	Organisation                    exchange.Organisation
-	Secret                          secretOptions
+	Data, Method, Host, Path, Curve, Proof string
+	Organisation                           exchange.Organisation
+	Secret                                 secretOptions
 }
 
 // madeNode is what init answers.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -10,11 +11,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"ihyid/api/client"
+	"ihyid/exchange"
 )
 
 func (a *app) receiptsCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "receipts", Short: "Signed evidence of what was exchanged"}
-	cmd.AddCommand(a.receiptsList(), a.receiptsExport(), a.receiptsVerify())
+	cmd.AddCommand(a.receiptsList(), a.receiptsExport(), a.receiptsVerify(), a.receiptsRevoke(), a.receiptsSuspend(), a.receiptsReinstate())
 	return cmd
 }
 
@@ -35,13 +37,13 @@ func (a *app) receiptsList() *cobra.Command {
 					a.say("No receipts yet: an exchange leaves one when it ends.")
 					return nil
 				}
-				t := newTable(a.out, "RECEIPT", "PEER", "PURPOSE", "PROFILE", "PROTOCOL", "MATCHES", "POSSIBLE", "ENDED")
+				t := newTable(a.out, "RECEIPT", "PEER", "PURPOSE", "PROFILE", "PROTOCOL", "MATCHES", "POSSIBLE", "ENDED", "STATUS")
 				for _, r := range list {
 					peer := r.PeerName
 					if peer == "" {
 						peer = r.Peer
 					}
-					t.row(r.ID, peer, r.Purpose, r.Profile, r.Protocol, r.Matches, r.Possible, when(r.Ended))
+					t.row(r.ID, peer, r.Purpose, r.Profile, r.Protocol, r.Matches, r.Possible, when(r.Ended), r.Status.State)
 				}
 				return t.flush()
 			})
@@ -75,6 +77,60 @@ DID documents they were signed under. It holds no personal data.`,
 	return cmd
 }
 
+func (a *app) receiptsRevoke() *cobra.Command {
+	return a.receiptStatus("revoke ID", "Take back this node's signature under a receipt, for good", true,
+		func(ctx context.Context, c *client.Client, id, reason string) (exchange.ReceiptStatus, error) {
+			return c.RevokeReceipt(ctx, id, reason)
+		})
+}
+
+func (a *app) receiptsSuspend() *cobra.Command {
+	return a.receiptStatus("suspend ID", "Take back this node's signature under a receipt for now", true,
+		func(ctx context.Context, c *client.Client, id, reason string) (exchange.ReceiptStatus, error) {
+			return c.SuspendReceipt(ctx, id, reason)
+		})
+}
+
+func (a *app) receiptsReinstate() *cobra.Command {
+	return a.receiptStatus("reinstate ID", "End the suspension of a receipt", false,
+		func(ctx context.Context, c *client.Client, id, _ string) (exchange.ReceiptStatus, error) {
+			return c.ReinstateReceipt(ctx, id)
+		})
+}
+
+func (a *app) receiptStatus(use, short string, withReason bool, do func(context.Context, *client.Client, string, string) (exchange.ReceiptStatus, error)) *cobra.Command {
+	var reason string
+	verb, _, _ := strings.Cut(use, " ")
+	cmd := &cobra.Command{
+		Use:   use,
+		Short: short,
+		Long: short + `.
+
+Only this node's own signature is meant; the other side's stands until that side takes it
+back. Whoever verifies the receipt and can reach this node sees it within minutes.`,
+		Example: "  ihyid receipts " + verb + " 7d1a..." + map[bool]string{true: ` --reason "made with the wrong list"`}[withReason],
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(func(c *client.Client) error {
+				status, err := do(cmd.Context(), c, args[0], reason)
+				if err != nil {
+					return fmt.Errorf("cannot %s receipt %s: %w", verb, args[0], err)
+				}
+				if a.json {
+					return a.printJSON(status)
+				}
+				a.say("Receipt %s: this node's signature is %s.", args[0], status.State)
+				return nil
+			})
+		},
+	}
+	if withReason {
+		cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+		_ = cmd.MarkFlagRequired("reason")
+	}
+	return cmd
+}
+
 // receiptCheck is one check that was made of a receipt.
 type receiptCheck struct {
 	Name    string `json:"name"`
@@ -99,12 +155,13 @@ const (
 
 func (a *app) receiptsVerify() *cobra.Command {
 	var docs string
-	var offline bool
+	var offline, requireStatus bool
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Verify a receipt; needs no node",
 		Long: `Verify a receipt as an auditor does. Needs no node. Every check is named with its
-outcome; the status is 1 if one failed.
+outcome; the status is 1 if one failed. Whether a party has taken its signature back is asked
+of that party; where it cannot be reached the check is skipped, unless --require-status.
 
 The signers' DID documents are taken from --did-docs (every .json file in that
 directory), else resolved. With --offline nothing is resolved.`,
@@ -124,7 +181,7 @@ directory), else resolved. With --offline nothing is resolved.`,
 			if err != nil {
 				return err
 			}
-			report, err := verifyReceipt(cmd.Context(), file, verifyOptions{documents: documents, offline: offline, network: network})
+			report, err := verifyReceipt(cmd.Context(), file, verifyOptions{documents: documents, offline: offline, requireStatus: requireStatus, network: network})
 			if err != nil {
 				return fmt.Errorf("%s cannot be verified: %w", args[0], err)
 			}
@@ -134,6 +191,7 @@ directory), else resolved. With --offline nothing is resolved.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&docs, "did-docs", "", "`directory` with DID documents that you trust")
+	f.BoolVar(&requireStatus, "require-status", false, "fail if it cannot be told whether a signature was taken back")
 	f.BoolVar(&offline, "offline", false, "resolve nothing over the network")
 	networkFlags(f)
 	return cmd

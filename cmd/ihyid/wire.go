@@ -75,7 +75,7 @@ func createNode(ctx context.Context, o initOptions) (made madeNode, err error) {
 	if p.store, err = store.Create(ctx, filepath.Join(o.Data, storeName), store.Options{Keys: p.keys}); err != nil {
 		return made, fmt.Errorf("making the store: %w", err)
 	}
-	node, err := exchange.Create(ctx, exchange.Options{Store: p.store, Keys: p.keys}, exchange.NewIdentity{
+	node, err := exchange.Create(ctx, exchange.Options{Store: p.store, Keys: p.keys, Proof: o.Proof}, exchange.NewIdentity{
 		Method: o.Method, Host: o.Host, Path: o.Path, Organisation: o.Organisation, Curve: kms.Curve(o.Curve),
 		AllowLoopback: true, // whoever names this machine itself gets a node that only this machine reaches: good for trials
 	})
@@ -118,17 +118,19 @@ type serveOptions struct {
 
 	RequireConfirmed bool
 	AskAlways        bool
+	Proof            string // see exchange.Options
 }
 
 // runningNode is a node that is open. Run does its background work; Close comes after Run has ended.
 type runningNode struct {
-	Node     api.Node
-	Register api.Register
-	Jobs     api.Jobs
-	Profiles map[string]*contacts.Profile
-	DIDs     api.DIDs
-	Run      func(context.Context) error
-	Close    func() error
+	Node        api.Node
+	Credentials api.Credentials
+	Register    api.Register
+	Jobs        api.Jobs
+	Profiles    map[string]*contacts.Profile
+	DIDs        api.DIDs
+	Run         func(context.Context) error
+	Close       func() error
 }
 
 func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
@@ -163,12 +165,13 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 	node, err := exchange.Open(ctx, exchange.Options{
 		Store: p.store, Keys: p.keys, Resolver: resolver, Register: reg, Jobs: queue,
 		Transport: api.Transport(web), Profiles: p.profiles, Logger: o.Logger, RequireConfirmed: o.RequireConfirmed, AskAlways: o.AskAlways,
+		Proof: o.Proof, StatusLists: statusFetcher{web},
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &runningNode{
-		Node: node, Register: reg, Jobs: queue, Profiles: p.profiles, Run: node.Run, DIDs: dids{did.Dereferencer{Resolver: resolver, History: node.History()}, resolver},
+		Node: node, Credentials: node, Register: reg, Jobs: queue, Profiles: p.profiles, Run: node.Run, DIDs: dids{did.Dereferencer{Resolver: resolver, History: node.History()}, resolver},
 		Close: func() error {
 			web.Close()
 			return p.close()
@@ -190,13 +193,14 @@ func builtinProfiles() (map[string]*contacts.Profile, error) {
 
 // verifyOptions say what an auditor has at hand.
 type verifyOptions struct {
-	documents [][]byte
-	offline   bool
-	network   networkOptions
+	documents     [][]byte
+	offline       bool
+	requireStatus bool
+	network       networkOptions
 }
 
 func verifyReceipt(ctx context.Context, receipt []byte, o verifyOptions) (receiptReport, error) {
-	opts := exchange.VerifyReceiptOptions{}
+	opts := exchange.VerifyReceiptOptions{RequireStatus: o.requireStatus}
 	var err error
 	if opts.Documents, err = parseDocuments(o.documents); err != nil {
 		return receiptReport{}, err
@@ -207,7 +211,7 @@ func verifyReceipt(ctx context.Context, receipt []byte, o verifyOptions) (receip
 			return receiptReport{}, err
 		}
 		defer web.Close()
-		opts.Resolver = newResolver(web, o.network)
+		opts.Resolver, opts.StatusLists = newResolver(web, o.network), statusFetcher{web}
 	}
 	r := exchange.VerifyReceipt(ctx, receipt, opts)
 	out := receiptReport{Verified: r.Passed(), Checks: []receiptCheck{}}

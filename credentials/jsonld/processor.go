@@ -58,6 +58,7 @@ type Processor struct {
 
 	mu     sync.Mutex
 	parsed map[string]*active // by canonical JSON of the @context value
+	shapes map[shape]struct{} // of documents whose terms are all defined, see Defined
 }
 
 // New makes a processor that knows the embedded contexts and those in o.
@@ -84,7 +85,7 @@ func New(o Options) (*Processor, error) {
 		}
 		documents[url] = b
 	}
-	p := &Processor{limits: o, remote: loader{}, parsed: map[string]*active{}}
+	p := &Processor{limits: o, remote: loader{}, parsed: map[string]*active{}, shapes: map[shape]struct{}{}}
 	for url, b := range documents {
 		d, err := ijson.ParseObject(b, ijson.Limits{})
 		if err != nil {

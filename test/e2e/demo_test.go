@@ -35,7 +35,8 @@ func TestDemo(t *testing.T) {
 	if dec.More() {
 		t.Error("there is more than one JSON document")
 	}
-	if !got.OK || len(got.Pairs) != 3 || got.ReceiptsVerified != 3 || !got.TamperedRefused {
+	// Three pairs of organisations, each by two protocols.
+	if !got.OK || len(got.Pairs) != 6 || got.ReceiptsVerified != 6 || !got.TamperedRefused {
 		t.Errorf("the result is %+v", got)
 	}
 	for _, p := range got.Pairs {
@@ -46,7 +47,7 @@ func TestDemo(t *testing.T) {
 	docs := filepath.Join(dir, "did-docs")
 	receipts, err := filepath.Glob(filepath.Join(dir, "receipts", "*.json"))
 	harness.Check(t, err)
-	if len(receipts) != 3 {
+	if len(receipts) != 6 {
 		t.Fatalf("%d receipts were left", len(receipts))
 	}
 	for _, file := range receipts {
@@ -66,9 +67,9 @@ func TestDemo(t *testing.T) {
 	if _, status := verify(t, net, tampered[0], "--did-docs", docs, "--offline"); status != 1 {
 		t.Errorf("the tampered receipt: status %d", status)
 	}
-	for _, what := range []string{"presentations/*/*/IhyidBundle.json", "did-docs/*.json"} {
-		if all, _ := filepath.Glob(filepath.Join(dir, what)); len(all) != 3 {
-			t.Errorf("%d files %s were left, not 3", len(all), what)
+	for what, want := range map[string]int{"presentations/*/*/IhyidBundle.json": 6, "did-docs/*.json": 3} {
+		if all, _ := filepath.Glob(filepath.Join(dir, what)); len(all) != want {
+			t.Errorf("%d files %s were left, not %d", len(all), what, want)
 		}
 	}
 	t.Run("into a directory that is not empty", func(t *testing.T) {

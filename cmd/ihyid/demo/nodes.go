@@ -91,7 +91,7 @@ func (d *demo) startNode(ctx context.Context, n *node, ca *authority, serial int
 	n.port = held.Addr().(*net.TCPAddr).Port
 	n.did = fmt.Sprintf("did:web:%s%%3A%d", host, n.port)
 	args := append([]string{"init", "--data", n.data, "--did", "web", "--host", fmt.Sprintf("%s:%d", host, n.port),
-		"--org-name", n.org.Name, "--org-number", n.org.RegistrationNumber, "--org-country", n.org.Country}, append(initArgs, d.o.InitArgs...)...)
+		"--org-name", n.org.Name, "--org-number", n.org.RegistrationNumber, "--org-country", n.org.Country, "--proof", proofOf(d.o)}, append(initArgs, d.o.InitArgs...)...)
 	if out, err := exec.CommandContext(ctx, d.o.Program, args...).CombinedOutput(); err != nil {
 		held.Close()
 		return fmt.Errorf("ihyid init: %w: %s", err, lastLine(out))
@@ -108,7 +108,7 @@ func (d *demo) startNode(ctx context.Context, n *node, ca *authority, serial int
 	}
 	defer log.Close()
 	n.cmd = exec.Command(d.o.Program, "serve", "--data", n.data, "--listen", fmt.Sprintf("127.0.0.1:%d", n.port),
-		"--tls-cert", cert, "--tls-key", key, "--ca-file", ca.file, "--allow-private", "127.0.0.0/8", "--allow-private", "::1/128")
+		"--proof", proofOf(d.o), "--tls-cert", cert, "--tls-key", key, "--ca-file", ca.file, "--allow-private", "127.0.0.0/8", "--allow-private", "::1/128")
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	n.cmd.SysProcAttr = childAttributes()
 	if err := held.Close(); err != nil {
@@ -123,6 +123,13 @@ func (d *demo) startNode(ctx context.Context, n *node, ca *authority, serial int
 		return err
 	}
 	return n.waitReady(ctx, log.Name())
+}
+
+func proofOf(o Options) string {
+	if o.Proof == "" {
+		return "rdfc"
+	}
+	return o.Proof
 }
 
 // waitReady asks the node for its status until it answers.
