@@ -18,6 +18,7 @@ type Node interface {
 	Identity
 	Keys
 	Peers
+	Agreements
 	Exchanges
 	Remote
 }
@@ -51,6 +52,18 @@ type Peers interface {
 	RemovePeer(ctx context.Context, did string) error
 	Fingerprint(ctx context.Context, did string) (exchange.Fingerprint, error)
 	ConfirmPeer(ctx context.Context, did, digits string) (exchange.Peer, error)
+}
+
+// Agreements say what may be exchanged with a peer without asking each time; what is outside them waits for a decision.
+type Agreements interface {
+	ProposeAgreement(ctx context.Context, r exchange.AgreementRequest) (exchange.Agreement, error)
+	Agreements(ctx context.Context, peer string) ([]exchange.Agreement, error)
+	Agreement(ctx context.Context, id string) (exchange.Agreement, error)
+	DecideAgreement(ctx context.Context, id string, approve bool, reason string) (exchange.Agreement, error)
+	EndAgreement(ctx context.Context, id, reason string) (exchange.Agreement, error)
+	RollEpochs(ctx context.Context, peer string) (int, error)
+	ApproveExchange(ctx context.Context, id string) (exchange.Exchange, error)
+	RefuseExchange(ctx context.Context, id, reason string) (exchange.Exchange, error)
 }
 
 // Exchanges is what was exchanged with other nodes, and its receipts.

@@ -166,6 +166,7 @@ func (s *Server) routeLocal(router *mux.Router) error {
 	s.operateDIDs(h)
 	s.operatePeers(h)
 	s.operateExchanges(h)
+	s.operateAgreements(h)
 	s.operateJobs(h)
 	s.operateProfiles(h)
 	s.operateVC(h)

@@ -51,6 +51,29 @@ type fakeNode struct {
 	matches   []exchange.Match
 }
 
+func (n *fakeNode) ProposeAgreement(context.Context, exchange.AgreementRequest) (exchange.Agreement, error) {
+	return exchange.Agreement{}, n.err
+}
+func (n *fakeNode) Agreements(context.Context, string) ([]exchange.Agreement, error) {
+	return nil, n.err
+}
+func (n *fakeNode) Agreement(context.Context, string) (exchange.Agreement, error) {
+	return exchange.Agreement{}, n.err
+}
+func (n *fakeNode) DecideAgreement(context.Context, string, bool, string) (exchange.Agreement, error) {
+	return exchange.Agreement{}, n.err
+}
+func (n *fakeNode) EndAgreement(context.Context, string, string) (exchange.Agreement, error) {
+	return exchange.Agreement{}, n.err
+}
+func (n *fakeNode) RollEpochs(context.Context, string) (int, error) { return 0, n.err }
+func (n *fakeNode) ApproveExchange(context.Context, string) (exchange.Exchange, error) {
+	return exchange.Exchange{}, n.err
+}
+func (n *fakeNode) RefuseExchange(context.Context, string, string) (exchange.Exchange, error) {
+	return exchange.Exchange{}, n.err
+}
+
 func (n *fakeNode) DID() string { return ownDID }
 func (n *fakeNode) Organisation() exchange.Organisation {
 	return exchange.Organisation{Name: "Relief", RegistrationNumber: "4711", Country: "JO"}

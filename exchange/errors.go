@@ -29,6 +29,8 @@ const (
 	CodeNotFound        Code = "not-found"        // no such thing here
 	CodeConflict        Code = "conflict"         // already there, or changed meanwhile
 	CodeResolution      Code = "did-resolution"   // a DID could not be resolved
+	CodeEpoch           Code = "epoch"            // the epoch is over, or what stands in it is not what the other side means
+	CodeBudget          Code = "budget"           // a budget of the agreement is used up
 	CodeUnsupported     Code = "unsupported"      // a protocol or option that this node does not speak
 )
 

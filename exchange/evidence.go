@@ -65,7 +65,7 @@ func (n *Node) issueStated(ctx context.Context, key credentials.Key, typ string,
 		return nil, fmt.Errorf("writing a credential: %w", err)
 	}
 	suite := messageSuite
-	if typ == typeReceipt || typ == typeOrganisation {
+	if typ == typeReceipt || typ == typeOrganisation || typ == typeAgreement {
 		suite = n.evidence
 	}
 	secured, err := n.issuer.Credential(ctx, unsecured, key, credentials.ProofOptions{Suite: suite, Purpose: did.AssertionMethod, Created: now})

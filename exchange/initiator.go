@@ -21,6 +21,7 @@ import (
 const (
 	jobInitiate     = "exchange.initiate"
 	maxPurposeRunes = 200
+	approvalLife    = 14 * 24 * time.Hour // how long an exchange may wait for an operator
 
 	pollAtOnce = 2 * time.Second  // how long a job asks for the other side's progress before it gives its place to another
 	maxPoll    = 15 * time.Second // how long it then rests at most
@@ -55,6 +56,15 @@ func (n *Node) StartExchange(ctx context.Context, r Request) (Exchange, error) {
 	s := &session{
 		ID: id, Role: Initiator, Peer: r.Peer, State: StatePreparing, Request: r,
 		ProfileID: p.ID(), Agreement: peer.Peer.Registration, Created: n.now().UTC(), Sets: map[string]*merkle.Commitment{},
+	}
+	agreed, _, err := n.standing(ctx, r.Peer, s.ProfileID, r.Purpose, r.Protocol)
+	if err != nil {
+		return Exchange{}, err
+	}
+	if agreed != nil {
+		if err := s.underAgreement(agreed); err != nil {
+			return Exchange{}, err
+		}
 	}
 	if s.Seed, err = n.seed(); err != nil {
 		return Exchange{}, err
@@ -387,9 +397,9 @@ func (n *Node) sendOpening(ctx context.Context, s *session, to peerAddress) erro
 	}
 	subject := openingSubject{
 		V: "1", Exchange: s.ID, Initiator: n.DID(), Responder: s.Peer, InitiatorDocument: s.InitiatorDocument, InitiatorKey: s.InitiatorKey,
-		Agreement: s.Agreement, Profile: s.ProfileID, Purpose: s.Purpose, Protocol: s.Protocol, Epoch: s.Epoch, Commitment: *s.Sets[setBundle],
+		Agreement: s.Agreement, Profile: s.ProfileID, Purpose: s.Purpose, Protocol: s.Protocol, Epoch: s.Base, Commitment: *s.Sets[setBundle],
 	}
-	return n.ask(ctx, s, to, kindOpening, kindOpeningReply, subject, nil, func(m *message, token string) error {
+	err := n.ask(ctx, s, to, kindOpening, kindOpeningReply, subject, nil, func(m *message, token string) error {
 		var r stepSubject
 		if err := m.read(&r); err != nil {
 			return err
@@ -400,6 +410,26 @@ func (n *Node) sendOpening(ctx context.Context, s *session, to peerAddress) erro
 		s.Token, s.State = token, StateAccepted
 		return nil
 	}, nil)
+	var p *PeerProblem
+	if s.Base != "" && errors.As(err, &p) && p.Type == string(CodeEpoch) {
+		return n.startAfresh(ctx, s)
+	}
+	return err
+}
+
+// startAfresh goes back to the beginning, to send all: what the exchange was to build on does not stand at the responder.
+func (n *Node) startAfresh(ctx context.Context, s *session) error {
+	seed, err := n.seed()
+	if err != nil {
+		return err
+	}
+	return n.store.Update(ctx, func(tx *store.Tx) error {
+		if err := errors.Join(n.endEpochTx(tx, s.epochKey()), n.dropChunks(tx, s), n.kept.letters.Delete(tx, letterKey(s.ID, kindOpening))); err != nil {
+			return err
+		}
+		s.Base, s.BasePoints, s.BaseTags, s.Seed, s.Sets, s.State = "", 0, 0, seed, map[string]*merkle.Commitment{}, StatePreparing
+		return n.putSession(tx, s)
+	})
 }
 
 // progress asks the responder how far it is, until it is at least in one of the states wanted.
@@ -497,7 +527,12 @@ func (n *Node) fetchAcceptance(ctx context.Context, s *session, to peerAddress) 
 		}
 		s.State = StateUploading
 		return nil
-	}, nil)
+	}, func(tx *store.Tx) error {
+		if s.Protocol != ProtocolVOPRF {
+			return nil
+		}
+		return n.spendTags(tx, s, s.PeerCount)
+	})
 }
 
 // checkAcceptance holds the responder's commitment, epoch and key against what the protocol asks for.
@@ -615,6 +650,7 @@ func (n *Node) takeClaims(ctx context.Context, s *session, to peerAddress) error
 	if err != nil {
 		return err
 	}
+	pairs = s.disclosed(pairs)
 	entries, err := encodeAnswers(pairs, s.seed32())
 	if err != nil {
 		return err

@@ -399,6 +399,9 @@ func (n *Node) rewrap(ctx context.Context, to kms.Store) error {
 				return err
 			}
 			e := item.Value
+			if e.Key == nil {
+				continue // the initiator's side of an epoch has no key
+			}
 			if e.Key, err = kms.RewrapKey(ctx, n.keys, to, e.Key, epochLabel(item.Key, e.ID)); err != nil {
 				return fmt.Errorf("wrapping a VOPRF key anew: %w", err)
 			}

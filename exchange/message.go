@@ -35,12 +35,17 @@ const (
 	kindOfferReply           kind = "IhyidClaimsReceived"
 	kindResult               kind = "IhyidAnswersRequest" // and the responder answers
 	kindResultReply          kind = "IhyidAnswersOffered"
+	kindProposal             kind = "IhyidAgreementProposal"
+	kindProposalReply        kind = "IhyidAgreementProposalReceived"
+	kindConsent              kind = "IhyidAgreementDecision"
+	kindConsentReply         kind = "IhyidAgreementDecisionReceived"
 	kindReceiptRequest       kind = "IhyidReceiptRequest"
 	kindReceiptReply         kind = "IhyidReceiptOffered"
 	kindCompletion           kind = "IhyidReceiptCompletion"
 	kindCompletionReply      kind = "IhyidReceiptCompleted"
 	typeOrganisation              = "IhyidOrganisationCredential"
 	typeReceipt                   = "IhyidMatchReceipt"
+	typeAgreement                 = "IhyidAgreement"
 	presentationLife              = 10 * time.Minute
 	messageLife                   = 60 * 24 * time.Hour // a message may be sent again much later, on a bad line
 	verifyLimit                   = 30 * time.Second

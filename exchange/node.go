@@ -42,6 +42,7 @@ type Options struct {
 	MaxVOPRFEntries      uint64                  // the largest bundle in the protocol voprf; 0: DefaultMaxVOPRFEntries
 	MaxEvaluationsPerDay uint64                  // points that one peer may have evaluated in a day (UTC); 0: DefaultMaxVOPRFEntries
 	MaxNoisePerDay       uint64                  // entries of noise bundles that one peer may send in a day (UTC); 0: DefaultNoisePerDay of the largest bundle
+	AskAlways            bool                    // an exchange outside any agreement waits for this node's operator, also if the peer is approved
 	SessionLife          time.Duration           // how long an exchange may rest before it fails; 0: 24 hours
 	PollInterval         time.Duration           // how often the initiator asks how far the responder is; 0: 1 second
 	StatusLists          credentials.StatusLists // fetches the status lists of others, for VerifyDocument; nil: their status cannot be told
@@ -71,6 +72,7 @@ type Node struct {
 	maxVOPRF, evaluationsPerDay uint64
 	evaluating                  chan struct{} // held while points are evaluated
 	sessionLife                 time.Duration
+	askAlways                   bool
 	poll                        time.Duration
 	now                         func() time.Time
 	rand                        io.Reader
@@ -90,17 +92,18 @@ type Node struct {
 
 // tables are the collections of a node.
 type tables struct {
-	identity  *store.Collection[identity]
-	peers     *store.Collection[peerRecord]
-	documents *store.Collection[documentRecord]
-	sessions  *store.Collection[session]
-	letters   *store.Collection[letter]
-	chunks    *store.Collection[[]byte]
-	matches   *store.Collection[[]Match]
-	epochs    *store.Collection[epoch]
-	receipts  *store.Collection[receiptRecord]
-	changes   *store.Collection[Change]
-	lists     *store.Collection[statusLists]
+	identity   *store.Collection[identity]
+	peers      *store.Collection[peerRecord]
+	documents  *store.Collection[documentRecord]
+	sessions   *store.Collection[session]
+	letters    *store.Collection[letter]
+	chunks     *store.Collection[[]byte]
+	matches    *store.Collection[[]Match]
+	epochs     *store.Collection[epoch]
+	receipts   *store.Collection[receiptRecord]
+	agreements *store.Collection[agreementRecord]
+	changes    *store.Collection[Change]
+	lists      *store.Collection[statusLists]
 }
 
 var errNoIdentity = errors.New("this store holds no node yet")
@@ -111,7 +114,7 @@ func newNode(o Options) (*Node, error) {
 	}
 	n := &Node{
 		store: o.Store, keys: o.Keys, resolver: o.Resolver, register: o.Register, jobs: o.Jobs, transport: o.Transport,
-		maxNoise: o.MaxNoiseEntries, noisePerDay: o.MaxNoisePerDay, sessionLife: o.SessionLife, poll: o.PollInterval, confirmed: o.RequireConfirmed,
+		maxNoise: o.MaxNoiseEntries, noisePerDay: o.MaxNoisePerDay, sessionLife: o.SessionLife, askAlways: o.AskAlways, poll: o.PollInterval, confirmed: o.RequireConfirmed,
 		now: o.Clock, rand: o.Rand, log: o.Logger,
 		strangers: make(chan struct{}, maxStrangers), profiles: o.Profiles,
 	}
@@ -151,17 +154,18 @@ func newNode(o Options) (*Node, error) {
 	n.issuer = &credentials.Issuer{Suite: messageSuite, Clock: n.now}
 	n.challenges = newChallenges(n.now, n.rand)
 	n.kept = tables{
-		identity:  store.NewCollection[identity](o.Store, "identity", 1),
-		peers:     store.NewCollection[peerRecord](o.Store, "peers", 1),
-		documents: store.NewCollection[documentRecord](o.Store, "documents", 1),
-		sessions:  store.NewCollection[session](o.Store, "sessions", 1),
-		letters:   store.NewCollection[letter](o.Store, "letters", 1),
-		chunks:    store.NewCollection[[]byte](o.Store, "chunks", 1),
-		epochs:    store.NewCollection[epoch](o.Store, "epochs", 1),
-		matches:   store.NewCollection[[]Match](o.Store, "matches", 1),
-		receipts:  store.NewCollection[receiptRecord](o.Store, "receipts", 1),
-		changes:   store.NewCollection[Change](o.Store, "changes", 1),
-		lists:     store.NewCollection[statusLists](o.Store, "status-lists", 1),
+		identity:   store.NewCollection[identity](o.Store, "identity", 1),
+		peers:      store.NewCollection[peerRecord](o.Store, "peers", 1),
+		documents:  store.NewCollection[documentRecord](o.Store, "documents", 1),
+		sessions:   store.NewCollection[session](o.Store, "sessions", 1),
+		letters:    store.NewCollection[letter](o.Store, "letters", 1),
+		chunks:     store.NewCollection[[]byte](o.Store, "chunks", 1),
+		epochs:     store.NewCollection[epoch](o.Store, "epochs", 1),
+		matches:    store.NewCollection[[]Match](o.Store, "matches", 1),
+		receipts:   store.NewCollection[receiptRecord](o.Store, "receipts", 1),
+		agreements: store.NewCollection[agreementRecord](o.Store, "agreements", 1),
+		changes:    store.NewCollection[Change](o.Store, "changes", 1),
+		lists:      store.NewCollection[statusLists](o.Store, "status-lists", 1),
 	}
 	return n, nil
 }
@@ -179,6 +183,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		n.jobs.Handle(jobInitiate, n.initiate)
 		n.jobs.Handle(jobRespond, n.respond)
 		n.jobs.Handle(jobDeliver, n.deliverDecision)
+		n.jobs.Handle(jobAgreement, n.deliverAgreement)
 		n.jobs.Handle(jobs.KindRotateKeys, jobs.RotateKeys(n.store))
 	}
 	return n, nil
@@ -189,6 +194,9 @@ func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if err := n.deliverAgain(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop before it began
+		}
 		return err
 	}
 	done := make(chan error, 1)
@@ -200,7 +208,7 @@ func (n *Node) Run(ctx context.Context) error {
 		case err := <-done:
 			return err
 		case <-tick.C:
-			if err := errors.Join(n.expireSessions(ctx), n.register.Tidy(ctx), n.retireEnded(ctx)); err != nil && ctx.Err() == nil {
+			if err := errors.Join(n.expireSessions(ctx), n.rollOver(ctx), n.register.Tidy(ctx), n.retireEnded(ctx)); err != nil && ctx.Err() == nil {
 				n.log.Error("ending exchanges that rested too long, removing what ended imports left, retiring keys that were replaced", "error", err)
 			}
 		}

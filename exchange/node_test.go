@@ -379,6 +379,9 @@ func testExchange(t *testing.T, protocol string) {
 		if len(ps) == 0 {
 			t.Errorf("%s keeps no presentations", n.host)
 		}
+		// What stands in the epoch stays until it rolls.
+		_, err = n.RollEpochs(t.Context(), "")
+		must(t, err)
 		err = n.store.View(t.Context(), func(tx *store.Tx) error {
 			left, err := n.kept.chunks.Len(tx)
 			if left != 0 {

@@ -65,6 +65,14 @@ func pairsFromClaims(p *contacts.Profile, own *ownSet, seed, transcript [32]byte
 	return agreed.pairs(p), nil
 }
 
+// disclosed leaves possible matches out where the agreement says so.
+func (s *session) disclosed(pairs []pair) []pair {
+	if !s.HidePossibles {
+		return pairs
+	}
+	return slices.DeleteFunc(pairs, func(p pair) bool { return p.tier != contacts.TierMatch })
+}
+
 // encodeAnswers writes the pairs as the initiator's answers.
 func encodeAnswers(pairs []pair, seed [32]byte) ([]byte, error) {
 	out := make([]answer.Answer, len(pairs))
@@ -99,6 +107,13 @@ func pairsFromAnswers(p *contacts.Profile, mine claimed, data []byte, rows func(
 	for i := range answers {
 		a := &answers[i]
 		own, theirs := rows(a)
+		if a.Tier == answer.Withdrawn {
+			// Of a contact that the responder had when it published its tag, and has no more.
+			if _, ok := mine[own]; !ok {
+				return nil, fail(CodeMismatch, "answer %d is about a contact that was not claimed", i)
+			}
+			continue
+		}
 		c, ok := mine[own]
 		if !ok || a.Keys&^c.keys != 0 {
 			return nil, fail(CodeMismatch, "answer %d is about a contact or a match key that was not claimed", i)
@@ -140,6 +155,9 @@ func (s *session) setResult(p *contacts.Profile, pairs []pair) (matches []Match)
 // checkedResult counts what the answers say, and holds it against what their commitment stated.
 func (s *session) checkedResult(p *contacts.Profile, pairs []pair) ([]Match, error) {
 	stated, maybes := s.Pairs, s.Maybes
+	if s.HidePossibles && maybes > 0 {
+		return nil, fail(CodeMismatch, "possible matches are disclosed, which the agreement does not allow")
+	}
 	matches := s.setResult(p, pairs)
 	if s.Pairs != stated || s.Maybes != maybes {
 		return nil, fail(CodeMismatch, "the answers are not as many matches and possibles as was stated")

@@ -295,7 +295,8 @@ func (n *Node) Peer(ctx context.Context, name string) (Peer, error) {
 	if err != nil {
 		return Peer{}, err
 	}
-	return r.Peer, nil
+	r.Peer.Epochs, err = n.epochs(ctx, name)
+	return r.Peer, err
 }
 
 func (n *Node) peer(ctx context.Context, name string) (*peerRecord, error) {

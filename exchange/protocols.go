@@ -30,9 +30,10 @@ type protocol struct {
 
 // committed is the responder's set, with what must be kept of it.
 type committed struct {
-	commitment *merkle.Commitment
-	epoch, pk  string
-	keep       map[string][]byte // sets to be stored with it, by name
+	commitment           *merkle.Commitment
+	epoch, pk            string
+	basePoints, baseTags uint64            // that the exchange builds on
+	keep                 map[string][]byte // sets to be stored with it, by name
 }
 
 var protocols map[string]protocol

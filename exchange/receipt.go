@@ -71,7 +71,11 @@ func (n *Node) statement(s *session, started, ended string) Statement {
 	}
 	s.setRoots(&st)
 	if s.Protocol == ProtocolVOPRF {
-		st.Evaluations, st.Tags = st.InitiatorCount, st.ResponderCount
+		points, tags := s.OwnCount, s.PeerCount
+		if s.Role == Responder {
+			points, tags = tags, points
+		}
+		st.Evaluations, st.Tags = fmt.Sprint(s.BasePoints+points), fmt.Sprint(s.BaseTags+tags)
 	}
 	return st
 }
@@ -136,7 +140,7 @@ func (n *Node) completeReceipt(ctx context.Context, s *session, to peerAddress) 
 		s.State = StateDone
 		return nil
 	}, func(tx *store.Tx) error {
-		if err := n.dropChunks(tx, s); err != nil {
+		if err := n.settle(tx, s); err != nil {
 			return err
 		}
 		return n.kept.receipts.Put(tx, []byte(s.ID), *receipt)
@@ -226,7 +230,7 @@ func (n *Node) onCompletion(ctx context.Context, m *message, _ *peerRecord) (*re
 		record := receiptRecord{Exchange: s.ID, Peer: s.Peer, Initiator: theirs, Responder: own.Attached[0], Statement: st, Kept: n.now().UTC()}
 		s.State = StateDone
 		extra := func(tx *store.Tx) error {
-			if err := n.dropChunks(tx, s); err != nil {
+			if err := n.settle(tx, s); err != nil {
 				return err
 			}
 			return n.kept.receipts.Put(tx, []byte(s.ID), record)

@@ -50,6 +50,8 @@ var handlers = map[kind]handler{
 	kindAnswers:        {false, (*Node).onAnswers},
 	kindOffer:          {false, (*Node).onOffer},
 	kindResult:         {false, (*Node).onResult},
+	kindProposal:       {false, (*Node).onProposal},
+	kindConsent:        {false, (*Node).onConsent},
 	kindReceiptRequest: {false, (*Node).onReceiptRequest},
 	kindCompletion:     {false, (*Node).onCompletion},
 }

@@ -48,6 +48,10 @@ func (n *Node) onOpening(ctx context.Context, m *message, peer *peerRecord) (*re
 	if err != nil {
 		return nil, err
 	}
+	agreed, ask, err := n.policy(ctx, &o, peer)
+	if err != nil {
+		return nil, err
+	}
 	seed, err := n.seed()
 	if err != nil {
 		return nil, err
@@ -55,12 +59,23 @@ func (n *Node) onOpening(ctx context.Context, m *message, peer *peerRecord) (*re
 	s = &session{
 		ID: o.Exchange, Role: Responder, Peer: m.From, State: StateOpening,
 		Request:   Request{Peer: m.From, Profile: profile, Protocol: o.Protocol, Purpose: o.Purpose},
-		ProfileID: o.Profile, Agreement: o.Agreement, Epoch: o.Epoch,
+		ProfileID: o.Profile, Agreement: o.Agreement, Base: o.Epoch,
 		InitiatorDocument: o.InitiatorDocument, InitiatorKey: o.InitiatorKey,
 		Seed: seed, Sets: map[string]*merkle.Commitment{setBundle: &o.Commitment},
 		Arrived:  map[string][]edges{setBundle: make([]edges, o.Commitment.Chunks())},
 		PeerRoot: o.Commitment.Root.String(), PeerCount: o.Commitment.Count,
 		Token: hashToken(token), TokenExpiry: n.now().Add(n.sessionLife), Created: n.now().UTC(),
+	}
+	if agreed != nil {
+		if err := s.underAgreement(agreed); err != nil {
+			return nil, err
+		}
+	}
+	if err := n.checkBase(ctx, s); err != nil {
+		return nil, err
+	}
+	if ask {
+		s.State = StateWaiting
 	}
 	credential, err := n.issue(ctx, string(kindOpeningReply), stepSubject{Exchange: s.ID, Previous: m.Digest}, messageLife)
 	if err != nil {
@@ -70,11 +85,13 @@ func (n *Node) onOpening(ctx context.Context, m *message, peer *peerRecord) (*re
 		return nil, err
 	}
 	err = n.store.Update(ctx, func(tx *store.Tx) error {
-		job, err := n.jobs.Enqueue(tx, jobRespond, sessionParams{Exchange: s.ID})
-		if err != nil {
-			return err
+		if !ask {
+			job, err := n.jobs.Enqueue(tx, jobRespond, sessionParams{Exchange: s.ID})
+			if err != nil {
+				return err
+			}
+			s.Job = job.ID
 		}
-		s.Job = job.ID
 		if err := errors.Join(n.keepLetters(tx, s, m, kindOpeningReply, credential, nil), n.putDocument(tx, m.Document)); err != nil {
 			return err
 		}
@@ -89,6 +106,69 @@ func (n *Node) onOpening(ctx context.Context, m *message, peer *peerRecord) (*re
 		return nil, err
 	}
 	return &reply{credentials: [][]byte{credential}, token: token}, nil
+}
+
+// policy says under which agreement an opening falls, and whether the operator is to be asked: not under an agreement, nor if there is none
+// with the peer at all, unless the node asks always.
+func (n *Node) policy(ctx context.Context, o *openingSubject, peer *peerRecord) (agreed *Agreement, ask bool, err error) {
+	if o.Agreement == peer.Peer.Registration {
+		_, any, err := n.standing(ctx, o.Initiator, o.Profile, o.Purpose, o.Protocol)
+		return nil, any || n.askAlways, err
+	}
+	r, err := n.agreement(ctx, o.Agreement)
+	if CodeOf(err) == CodeNotFound || err == nil && r.Peer != o.Initiator {
+		return nil, false, fail(CodeMismatch, "the bundle names neither the registration nor an agreement that this node has with you")
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if r.State != AgreementActive {
+		return nil, false, fail(CodePeerState, "the agreement is %s here", r.State)
+	}
+	return &r.Agreement, false, r.Terms.covers(n.now(), o.Profile, o.Purpose, o.Protocol)
+}
+
+// ApproveExchange lets an exchange run that waits for this node's operator.
+func (n *Node) ApproveExchange(ctx context.Context, id string) (Exchange, error) {
+	return n.decideExchange(ctx, id, func(s *session) error {
+		s.State = StateOpening
+		return n.store.Update(ctx, func(tx *store.Tx) error {
+			job, err := n.jobs.Enqueue(tx, jobRespond, sessionParams{Exchange: s.ID})
+			if err != nil {
+				return err
+			}
+			s.Job = job.ID
+			return n.putSession(tx, s)
+		})
+	})
+}
+
+// RefuseExchange ends an exchange that waits for this node's operator. The peer is told that it was refused, not why.
+func (n *Node) RefuseExchange(ctx context.Context, id, reason string) (Exchange, error) {
+	if err := checkReason(reason); err != nil {
+		return Exchange{}, err
+	}
+	return n.decideExchange(ctx, id, func(s *session) error {
+		return n.endSession(ctx, s, fail(CodePeerState, "refused here: %s", reason))
+	})
+}
+
+func (n *Node) decideExchange(ctx context.Context, id string, act func(s *session) error) (Exchange, error) {
+	decide := func() error {
+		defer n.locks.lock(id)()
+		s, err := n.session(ctx, id)
+		if err != nil {
+			return err
+		}
+		if s.State != StateWaiting {
+			return fail(CodeExchangeState, "exchange %s is %s: there is nothing to decide", s.ID, s.State)
+		}
+		return act(s)
+	}
+	if err := decide(); err != nil {
+		return Exchange{}, err
+	}
+	return n.Exchange(ctx, id)
 }
 
 // reopen answers an opening that was heard before: with the same credential and a new token.
@@ -123,10 +203,8 @@ func (n *Node) checkOpening(ctx context.Context, m *message, o *openingSubject, 
 		return "", fail(CodeInvalid, "the bundle is not from its sender to this node")
 	case protocols[o.Protocol].entrySize == 0:
 		return "", fail(CodeUnsupported, "this node does not speak the protocol %q", oneLine(o.Protocol, 40))
-	case o.Epoch != "":
-		return "", fail(CodeInvalid, "an opening names no epoch: the responder's acceptance does")
-	case o.Agreement != peer.Peer.Registration:
-		return "", fail(CodeMismatch, "the bundle names another registration than the one that this node has with you")
+	case o.Epoch != "" && (o.Protocol != ProtocolVOPRF || !isHex(o.Epoch, 32)):
+		return "", fail(CodeInvalid, "the epoch of an opening is what it builds on, 32 bytes in hex, or nothing")
 	case m.Signer != o.InitiatorKey, documentDigest(m.Document) != o.InitiatorDocument && !n.sawDocument(ctx, m.From, o.InitiatorDocument):
 		return "", fail(CodeMismatch, "the bundle names another DID document or key than the one that verifies it")
 	}
@@ -583,6 +661,7 @@ func (n *Node) commitOwn(ctx context.Context, t *jobs.Task, s *session) error {
 	return n.advance(ctx, s, StateOpening, func(tx *store.Tx, s *session) error {
 		s.Sets[setTags], s.OwnRoot, s.OwnCount = set.commitment, set.commitment.Root.String(), set.commitment.Count
 		s.Epoch, s.PK, s.State = set.epoch, set.pk, StateAccepted
+		s.BasePoints, s.BaseTags = set.basePoints, set.baseTags
 		for name, data := range set.keep {
 			chunk := merkle.MaxChunkBytes
 			if name == setTags {

@@ -34,14 +34,21 @@ type session struct {
 	Code    Code   `json:"code,omitempty"` // of the error
 	Request        // profile by name, protocol, purpose
 
-	ProfileID         string `json:"profile_id"` // "sha256:…"
-	Agreement         string `json:"agreement"`
-	Epoch             string `json:"epoch"`
-	PK                string `json:"pk,omitempty"` // the responder's VOPRF public key in it, hex
-	InitiatorDocument string `json:"initiator_document"`
-	ResponderDocument string `json:"responder_document"`
-	InitiatorKey      string `json:"initiator_key"`
-	ResponderKey      string `json:"responder_key"`
+	ProfileID         string        `json:"profile_id"` // "sha256:…"
+	Agreement         string        `json:"agreement"`
+	UnderAgreement    bool          `json:"under_agreement,omitempty"` // Agreement is one, not a registration
+	HidePossibles     bool          `json:"hide_possibles,omitempty"`
+	Retain            time.Duration `json:"retain,omitempty"` // how long the matches may be kept; 0: as long as the operator likes
+	Purged            bool          `json:"purged,omitempty"`
+	Epoch             string        `json:"epoch"`
+	Base              string        `json:"base,omitempty"` // what of the epoch the exchange builds on; "" if it sends all
+	BasePoints        uint64        `json:"base_points,omitempty"`
+	BaseTags          uint64        `json:"base_tags,omitempty"`
+	PK                string        `json:"pk,omitempty"` // the responder's VOPRF public key in it, hex
+	InitiatorDocument string        `json:"initiator_document"`
+	ResponderDocument string        `json:"responder_document"`
+	InitiatorKey      string        `json:"initiator_key"`
+	ResponderKey      string        `json:"responder_key"`
 
 	Seed       []byte                        `json:"seed"` // of the own set and the own row numbers
 	Sets       map[string]*merkle.Commitment `json:"sets"`
@@ -463,7 +470,7 @@ func (n *Node) expireSessions(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if !item.Value.State.Finished() {
+			if s := &item.Value; !s.State.Finished() || s.Retain > 0 && !s.Purged && n.now().After(s.Finished.Add(s.Retain)) {
 				open = append(open, item.Value)
 			}
 		}
@@ -474,6 +481,10 @@ func (n *Node) expireSessions(ctx context.Context) error {
 	}
 	var errs []error
 	for _, s := range open {
+		if s.State.Finished() {
+			errs = append(errs, n.purge(ctx, s.ID))
+			continue
+		}
 		why := n.overdue(ctx, &s)
 		if why == nil {
 			continue
@@ -485,6 +496,19 @@ func (n *Node) expireSessions(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// purge removes what an exchange found, at the end of the time for which the agreement lets it be kept. The receipt stays.
+func (n *Node) purge(ctx context.Context, id string) error {
+	defer n.locks.lock(id)()
+	s, err := n.session(ctx, id)
+	if err != nil {
+		return err
+	}
+	s.Purged = true
+	return n.store.Erase(ctx, func(tx *store.Tx) error {
+		return errors.Join(n.dropMatches(tx, s), n.kept.sessions.Put(tx, s.key(), *s))
+	})
 }
 
 // overdue says why an exchange has to end now; nil if it has not.
@@ -499,8 +523,12 @@ func (n *Node) overdue(ctx context.Context, s *session) error {
 	case job.State == jobs.Failed:
 		return errors.New(job.Error)
 	}
-	if s.Updated.Before(n.now().Add(-n.sessionLife)) {
-		return fmt.Errorf("nothing was heard of the other side for %s", n.sessionLife)
+	life := n.sessionLife
+	if s.State == StateWaiting || s.Role == Initiator && s.State == StateAccepted {
+		life = max(life, approvalLife) // an operator may take some days
+	}
+	if s.Updated.Before(n.now().Add(-life)) {
+		return fmt.Errorf("nothing was heard of the other side for %s", life)
 	}
 	return nil
 }

@@ -34,7 +34,13 @@ func makeContexts() map[string]map[string]any {
 		string(kindReceiptReply):    step,
 		string(kindCompletion):      step,
 		string(kindCompletionReply): step,
-		typeOrganisation:            {"legalName", "registrationNumber", "country"},
+		string(kindProposal):        {"agreement", "proposer", "accepter"},
+		string(kindProposalReply):   {"previous", "state"},
+		string(kindConsent):         {"agreement", "approved", "reason"},
+		string(kindConsentReply):    {"previous", "state"},
+		typeAgreement: {"v", "salt", "proposer", "accepter", "purposes", "profiles", "protocols", "proposerSize", "accepterSize", "proposerElements",
+			"accepterElements", "evaluationsPerDay", "epochDays", "possibles", "retentionDays", "begins", "ends"},
+		typeOrganisation: {"legalName", "registrationNumber", "country"},
 		typeReceipt: {"v", "exchange", "initiator", "responder", "initiatorKey", "responderKey", "initiatorDocument", "responderDocument",
 			"agreement", "purpose", "profile", "protocol", "epoch", "pk", "transcript", "initiatorRoot", "initiatorCount", "responderRoot",
 			"responderCount", "evaluations", "tags", "answersRoot", "matches", "possibles", "started", "ended"},
@@ -51,7 +57,7 @@ func termsOf(typ string, names []string) []credentials.Term {
 		switch name {
 		case "commitment":
 			k = credentials.Object
-		case "chunkRoots":
+		case "chunkRoots", "purposes", "profiles", "protocols":
 			k = credentials.List
 		}
 		out = append(out, credentials.Term{Name: name, Kind: k})

@@ -38,6 +38,8 @@ type Peer struct {
 	Reason           string       `json:"reason,omitempty"`            // why refused or suspended
 	Undelivered      bool         `json:"undelivered,omitempty"`       // our decision has not reached them yet; it is sent again by itself
 	EvaluationsToday uint64       `json:"evaluations_today,omitempty"` // points of it that this node evaluated today (UTC): each could be a guess
+	TagsToday        uint64       `json:"tags_today,omitempty"`        // tags that it published to this node today (UTC): each could be a guess
+	Epochs           []EpochInfo  `json:"epochs,omitempty"`            // what was used of the budgets
 	NoiseToday       uint64       `json:"noise_today,omitempty"`       // entries of its noise bundles that this node compared today (UTC): each could be a guess
 	Created          time.Time    `json:"created"`
 	Updated          time.Time    `json:"updated"`
@@ -51,6 +53,18 @@ const (
 	TrustFirstUse  Trust = "first-use" // they were there when it was registered; nobody has compared the fingerprint
 	TrustConfirmed Trust = "confirmed" // an administrator has compared the fingerprint: they are pinned
 )
+
+// EpochInfo is what was used of the budgets in one epoch.
+type EpochInfo struct {
+	Role        Role      `json:"role"` // ours
+	Profile     string    `json:"profile"`
+	Purpose     string    `json:"purpose"`
+	Started     time.Time `json:"started"`
+	Ends        time.Time `json:"ends"`
+	Evaluations uint64    `json:"evaluations,omitempty"` // as responder: points that we evaluated for it
+	Tags        uint64    `json:"tags,omitempty"`        // as initiator: tags that it published to us
+	Exchanges   int       `json:"exchanges"`             // that a later one builds on
+}
 
 // Role is the side of an exchange that this node is on.
 type Role string
@@ -72,6 +86,7 @@ const (
 	StateUploading State = "uploading" // the bundle's chunks are on their way
 	StateMatching  State = "matching"  // the responder compares
 	StateClaiming  State = "claiming"  // the claims are there, on their way to the initiator
+	StateWaiting   State = "waiting"   // for the operator of the responder
 	StateAnswering State = "answering" // the answers are on their way to the responder
 	StateReceipt   State = "receipt"   // the receipt is being signed
 	StateDone      State = "done"

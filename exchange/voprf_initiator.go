@@ -2,7 +2,9 @@ package exchange
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"ihyid/exchange/answer"
@@ -16,18 +18,108 @@ import (
 const (
 	setEvaluated = "evaluated" // of every chunk of points: the evaluated points and their proof; made when asked for
 	setTags      = "tags"      // the responder's
-	setOutputs   = "outputs"   // never sent: the outputs of the own digests
+	setOutputs   = "outputs"   // never sent: the responder's new digests and their outputs
+	setFresh     = "fresh"     // never sent: the initiator's digests that are new in this exchange
+	setKnown     = "known"     // never sent: those, with their places and outputs
+	setRows      = "rows"      // never sent: which own contact each row of the claims is, and on which keys it is claimed
 )
 
-// prepareVOPRF blinds the own digests.
+// prepareVOPRF blinds the own digests: those that are new since what stands in the epoch.
 func (n *Node) prepareVOPRF(ctx context.Context, t *jobs.Task, s *session, own *ownSet) (*merkle.Commitment, error) {
-	total := uint64(len(own.digests))
+	e, err := n.epochOf(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	s.Base, s.BasePoints, s.BaseTags = "", 0, 0
+	if e != nil && !e.over(n.now()) {
+		s.Base = e.base()
+		s.BasePoints, s.BaseTags = e.sums()
+	}
+	known, err := n.knownDigests(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	fresh := make([][32]byte, 0, len(own.digests))
+	for _, d := range own.digests {
+		if _, ok := known[d]; !ok {
+			fresh = append(fresh, d)
+		}
+	}
+	total := uint64(len(fresh))
 	t.Describe("digests", "blinding")
-	set, err := voprf.Blind(ctx, own.digests, s.seed32(), func(done int) { t.Progress(uint64(done), total) })
+	set, err := voprf.Blind(ctx, fresh, s.seed32(), func(done int) { t.Progress(uint64(done), total) })
+	if err != nil {
+		return nil, err
+	}
+	raw := make([]byte, 0, len(fresh)*32)
+	for i := range fresh {
+		raw = append(raw, fresh[i][:]...)
+	}
+	err = n.store.Update(ctx, func(tx *store.Tx) error {
+		return errors.Join(dropAll(tx, n.kept.chunks, s.ID+"/"+setFresh+"/"), n.putSet(tx, s.ID, setFresh, raw, merkle.MaxChunkBytes))
+	})
 	if err != nil {
 		return nil, err
 	}
 	return merkle.Commit(set.Points, voprf.PointSize)
+}
+
+// known is a digest that was evaluated: in which set of the epoch, where in it, and to what.
+type known struct {
+	set, index uint32
+	output     voprf.Output
+}
+
+const knownRecord = 32 + 4 + voprf.OutputSize
+
+func appendKnown(b []byte, digest *[32]byte, index uint32, out *voprf.Output) []byte {
+	b = append(b, digest[:]...)
+	b = binary.BigEndian.AppendUint32(b, index)
+	return append(b, out[:]...)
+}
+
+func addKnown(into map[[32]byte]known, set uint32, raw []byte) error {
+	if len(raw)%knownRecord != 0 {
+		return errors.New("the kept outputs are damaged")
+	}
+	for ; len(raw) > 0; raw = raw[knownRecord:] {
+		into[[32]byte(raw)] = known{set, binary.BigEndian.Uint32(raw[32:]), voprf.Output(raw[36:knownRecord])}
+	}
+	return nil
+}
+
+// knownDigests are the initiator's digests that stand in the epoch.
+func (n *Node) knownDigests(ctx context.Context, s *session) (map[[32]byte]known, error) {
+	sets, _, err := n.standingSets(ctx, s, setKnown)
+	if err != nil {
+		return nil, err
+	}
+	out := map[[32]byte]known{}
+	for i, raw := range sets {
+		if err := addKnown(out, uint32(i), raw); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (n *Node) loadFresh(ctx context.Context, s *session) ([][32]byte, error) {
+	raw, err := n.getSet(ctx, s.ID, setFresh)
+	if err != nil || len(raw)%32 != 0 {
+		return nil, errors.Join(err, errDamaged(len(raw)%32 != 0))
+	}
+	out := make([][32]byte, len(raw)/32)
+	for i := range out {
+		out[i] = [32]byte(raw[i*32:])
+	}
+	return out, nil
+}
+
+func errDamaged(yes bool) error {
+	if yes {
+		return errors.New("a kept set is damaged")
+	}
+	return nil
 }
 
 // evaluateRemotely has the responder evaluate the own points chunk by chunk, and checks and unblinds each before the next.
@@ -36,11 +128,11 @@ func (n *Node) evaluateRemotely(ctx context.Context, t *jobs.Task, s *session, t
 	if err != nil {
 		return err
 	}
-	own, err := n.loadOwn(ctx, s)
+	fresh, err := n.loadFresh(ctx, s)
 	if err != nil {
 		return err
 	}
-	done, err := n.setChunks(ctx, s.ID, setEvaluated)
+	done, err := n.setChunks(ctx, s.ID, setKnown)
 	if err != nil {
 		return err
 	}
@@ -52,24 +144,20 @@ func (n *Node) evaluateRemotely(ctx context.Context, t *jobs.Task, s *session, t
 			continue
 		}
 		if blinded == nil {
-			if blinded, err = voprf.Blind(ctx, own.digests, s.seed32(), nil); err != nil {
+			if blinded, err = voprf.Blind(ctx, fresh, s.seed32(), nil); err != nil {
 				return err
 			}
 		}
-		if err := n.evaluateChunk(ctx, s, to, blinded, pk, len(own.digests), i); err != nil {
+		if err := n.evaluateChunk(ctx, s, to, blinded, pk, fresh, i); err != nil {
 			return err
 		}
 		t.Progress(uint64(i+1), uint64(c.Chunks()))
 	}
-	outputs, err := n.gatherOutputs(ctx, s, len(own.digests))
-	if err != nil {
-		return err
-	}
-	return n.prepareClaims(ctx, s, to, own, blinded, outputs)
+	return n.prepareClaims(ctx, s, to)
 }
 
-// evaluateChunk sends one chunk of points and keeps what it unblinds to: of every digest in it, its number and its output.
-func (n *Node) evaluateChunk(ctx context.Context, s *session, to peerAddress, blinded *voprf.BlindedSet, pk *voprf.PublicKey, digests, i int) error {
+// evaluateChunk sends one chunk of points and keeps what it unblinds to: of every digest in it, its place and its output.
+func (n *Node) evaluateChunk(ctx context.Context, s *session, to peerAddress, blinded *voprf.BlindedSet, pk *voprf.PublicKey, fresh [][32]byte, i int) error {
 	body := blinded.Chunk(i)
 	url := func(set string) string { return fmt.Sprintf("%s/exchanges/%s/%s/chunks/%d", to.Endpoint, s.ID, set, i) }
 	if _, err := n.call(ctx, TransportRequest{Method: "PUT", URL: url(setBundle), Token: s.Token, ContentType: "application/octet-stream", Body: body, MaxReply: maxSmallReply}); err != nil {
@@ -82,7 +170,7 @@ func (n *Node) evaluateChunk(ctx context.Context, s *session, to peerAddress, bl
 	if len(reply) != len(body)+voprf.ProofSize {
 		return fail(CodeCommitment, "the other node evaluated %d bytes of points as %d", len(body), len(reply))
 	}
-	outputs := make([]voprf.Output, digests)
+	outputs := make([]voprf.Output, len(fresh))
 	if err := blinded.Unblind(ctx, pk, i, reply[:len(body)], reply[len(body):], outputs); err != nil {
 		return &Error{Code: CodeCommitment, Detail: "the other node's evaluation is not by the key that it committed to", Err: err}
 	}
@@ -90,38 +178,12 @@ func (n *Node) evaluateChunk(ctx context.Context, s *session, to peerAddress, bl
 	first := i * merkle.ChunkEntries(voprf.PointSize)
 	for p := first; p < first+len(body)/voprf.PointSize; p++ {
 		if d, ok := blinded.Digest(p); ok {
-			keep = fmt.Appendf(keep, "%s", encodeOutput(uint32(d), &outputs[d]))
+			keep = appendKnown(keep, &fresh[d], uint32(p), &outputs[d])
 		}
 	}
 	return n.store.Update(ctx, func(tx *store.Tx) error {
-		return n.kept.chunks.Put(tx, chunkKey(s.ID, setEvaluated, uint32(i)), keep)
+		return n.kept.chunks.Put(tx, chunkKey(s.ID, setKnown, uint32(i)), keep)
 	})
-}
-
-const outputRecord = 4 + voprf.OutputSize
-
-func encodeOutput(digest uint32, o *voprf.Output) []byte {
-	return append([]byte{byte(digest >> 24), byte(digest >> 16), byte(digest >> 8), byte(digest)}, o[:]...)
-}
-
-// gatherOutputs puts the outputs of all chunks in the order of the own digests.
-func (n *Node) gatherOutputs(ctx context.Context, s *session, digests int) ([]voprf.Output, error) {
-	raw, err := n.getSet(ctx, s.ID, setEvaluated)
-	if err != nil {
-		return nil, err
-	}
-	if len(raw) != digests*outputRecord {
-		return nil, fmt.Errorf("%d outputs are kept of %d digests", len(raw)/outputRecord, digests)
-	}
-	out := make([]voprf.Output, digests)
-	for ; len(raw) > 0; raw = raw[outputRecord:] {
-		d := int(raw[0])<<24 | int(raw[1])<<16 | int(raw[2])<<8 | int(raw[3])
-		if d >= digests {
-			return nil, fmt.Errorf("a kept output is of digest %d of %d", d, digests)
-		}
-		out[d] = voprf.Output(raw[4:outputRecord])
-	}
-	return out, nil
 }
 
 // setChunks says which chunks of a set are kept.
@@ -165,29 +227,58 @@ func (n *Node) fetchSet(ctx context.Context, s *session, to peerAddress, set str
 	return data, nil
 }
 
-// prepareClaims fetches the responder's tags, finds the own outputs among them, and makes the claims.
-func (n *Node) prepareClaims(ctx context.Context, s *session, to peerAddress, own *ownSet, blinded *voprf.BlindedSet, outputs []voprf.Output) error {
+// prepareClaims fetches the responder's new tags, finds the outputs of the own digests among all that it published in the epoch, and makes
+// the claims.
+func (n *Node) prepareClaims(ctx context.Context, s *session, to peerAddress) error {
 	tags, err := n.fetchSet(ctx, s, to, setTags, s.Sets[setTags])
 	if err != nil {
 		return err
 	}
-	if blinded == nil {
-		if blinded, err = voprf.Blind(ctx, own.digests, s.seed32(), nil); err != nil {
-			return err
-		}
+	allTags, before, err := n.standingSets(ctx, s, setTags)
+	if err != nil {
+		return err
+	}
+	allTags = append(allTags, tags)
+	own, err := n.loadOwn(ctx, s)
+	if err != nil {
+		return err
+	}
+	evaluated, err := n.knownDigests(ctx, s)
+	if err != nil {
+		return err
+	}
+	raw, err := n.getSet(ctx, s.ID, setKnown)
+	if err != nil {
+		return err
+	}
+	if err := addKnown(evaluated, uint32(len(before)), raw); err != nil {
+		return err
 	}
 	transcript, err := hash32(s.Transcript)
 	if err != nil {
 		return err
 	}
+	seeds := make([][32]byte, len(before)+1)
+	for i, b := range before {
+		seeds[i] = [32]byte(b.Seed)
+	}
+	seeds[len(before)] = s.seed32()
 	var claims []voprf.Claim
-	for _, d := range voprf.Common(outputs, tags) {
+	rows := claimed{}
+	for d := range own.digests {
+		k, ok := evaluated[own.digests[d]]
+		if !ok {
+			return fmt.Errorf("digest %d of the own set was never evaluated", d)
+		}
+		if !tagged(allTags, k.output.Tag()) {
+			continue
+		}
 		for _, h := range own.holders(d) {
-			c, err := blinded.Claim(0, d, rowOf(s.seed32(), h.contact), &outputs[d], &transcript)
-			if err != nil {
-				return err
-			}
-			claims = append(claims, c)
+			row := rowOf(s.seed32(), h.contact)
+			claims = append(claims, voprf.NewClaim(seeds[k.set], &own.digests[d], k.set, k.index, row, &k.output, &transcript))
+			got := rows[row]
+			got.contact, got.keys = h.contact, got.keys|1<<h.key
+			rows[row] = got
 		}
 	}
 	data, err := voprf.EncodeClaims(claims)
@@ -198,14 +289,37 @@ func (n *Node) prepareClaims(ctx context.Context, s *session, to peerAddress, ow
 	if err != nil {
 		return err
 	}
-	// What the claims are about is kept, to hold the answers against: row and keys, without the outputs.
 	s.Sets[setClaims], s.State = commitment, StateClaiming
 	return n.store.Update(ctx, func(tx *store.Tx) error {
-		if err := n.putSet(tx, s.ID, setClaims, data, merkle.MaxChunkBytes); err != nil {
-			return err
+		for set, data := range map[string][]byte{setClaims: data, setTags: tags, setRows: encodeClaimed(rows)} {
+			if err := n.putSet(tx, s.ID, set, data, merkle.MaxChunkBytes); err != nil {
+				return err
+			}
 		}
 		return n.putSession(tx, s)
 	})
+}
+
+// tagged reports whether a tag stands in one of the sets.
+func tagged(sets [][]byte, tag [voprf.TagSize]byte) bool {
+	for _, tags := range sets {
+		if _, ok := voprf.FindTag(tags, tag); ok {
+			return true
+		}
+	}
+	return false
+}
+
+const rowRecord = answer.RowSize + 8 + 4
+
+func encodeClaimed(c claimed) []byte {
+	out := make([]byte, 0, len(c)*rowRecord)
+	for row, of := range c {
+		out = append(out, row[:]...)
+		out = binary.BigEndian.AppendUint64(out, of.contact)
+		out = binary.BigEndian.AppendUint32(out, of.keys)
+	}
+	return out
 }
 
 // sendClaims commits to the claims, then sends them.
@@ -247,13 +361,13 @@ func (n *Node) awaitAnswers(ctx context.Context, t *jobs.Task, s *session, to pe
 		if a.Exchange != s.ID || a.Transcript != s.Transcript {
 			return fail(CodeMismatch, "the other node's answers are of another exchange")
 		}
-		// Every claim concerns at most maxSharers contacts of the responder.
-		if err := a.Commitment.Validate(answer.Size, s.Sets[setClaims].Count*maxSharers); err != nil {
+		// Every claim concerns at most maxSharers contacts of the responder, or one that was withdrawn.
+		if err := a.Commitment.Validate(answer.Size, s.Sets[setClaims].Count*(maxSharers+1)); err != nil {
 			return &Error{Code: CodeCommitment, Detail: "the other node's commitment to its answers is wrong", Err: err}
 		}
 		matches, err1 := parseCount(a.Matches)
 		possibles, err2 := parseCount(a.Possibles)
-		if err1 != nil || err2 != nil || matches+possibles != a.Commitment.Count {
+		if err1 != nil || err2 != nil || matches > a.Commitment.Count || matches+possibles > a.Commitment.Count { // the rest are withdrawn
 			return fail(CodeCommitment, "the numbers of matches and possibles do not add up to the number of answers")
 		}
 		s.Sets[setAnswers], s.State = &a.Commitment, StateAnswering
@@ -293,37 +407,17 @@ func (n *Node) fetchAnswers(ctx context.Context, s *session, to peerAddress) err
 	})
 }
 
-// claimedByInitiator works out again which contacts were claimed on which keys: from the claims and the own digests.
+// claimedByInitiator reads which contacts were claimed on which keys.
 func (n *Node) claimedByInitiator(ctx context.Context, s *session) (claimed, error) {
-	own, err := n.loadOwn(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	blinded, err := voprf.Blind(ctx, own.digests, s.seed32(), nil)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := n.getSet(ctx, s.ID, setClaims)
-	if err != nil {
-		return nil, err
-	}
-	claims, err := voprf.DecodeClaims(nil, raw, []uint32{uint32(blinded.Len())})
-	if err != nil {
-		return nil, err
+	raw, err := n.getSet(ctx, s.ID, setRows)
+	if err != nil || len(raw)%rowRecord != 0 {
+		return nil, errors.Join(err, errDamaged(len(raw)%rowRecord != 0))
 	}
 	out := claimed{}
-	for _, c := range claims {
-		d, ok := blinded.Digest(int(c.Index))
-		if !ok {
-			return nil, fmt.Errorf("a kept claim is of padding")
-		}
-		for _, h := range own.holders(d) {
-			if rowOf(s.seed32(), h.contact) == c.Row {
-				got := out[c.Row]
-				got.contact, got.keys = h.contact, got.keys|1<<h.key
-				out[c.Row] = got
-			}
-		}
+	for ; len(raw) > 0; raw = raw[rowRecord:] {
+		got := out[answer.Row(raw[:answer.RowSize])]
+		got.contact, got.keys = binary.BigEndian.Uint64(raw[answer.RowSize:]), binary.BigEndian.Uint32(raw[answer.RowSize+8:])
+		out[answer.Row(raw[:answer.RowSize])] = got
 	}
 	return out, nil
 }

@@ -1,10 +1,12 @@
 package exchange
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"ihyid/exchange/answer"
 	"ihyid/exchange/merkle"
@@ -13,18 +15,40 @@ import (
 	"ihyid/store/jobs"
 )
 
-// commitVOPRF computes the outputs of the own digests under the epoch's key, and commits to their tags.
+// commitVOPRF computes the outputs of the own digests under the epoch's key, of those that are new since what stands in it, and commits to
+// their tags.
 func (n *Node) commitVOPRF(ctx context.Context, t *jobs.Task, s *session, own *ownSet) (*committed, error) {
 	e, key, err := n.currentEpoch(ctx, s)
 	if err != nil {
 		return nil, err
 	}
+	c := &committed{epoch: e.ID, pk: hex.EncodeToString(key.Public().Bytes())}
+	if s.Base != "" {
+		c.basePoints, c.baseTags = e.sums()
+	}
+	before, err := n.publishedBefore(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	fresh := own.digests
+	if len(before) > 0 {
+		stands := make(map[[32]byte]bool, len(before))
+		for i := range before {
+			stands[before[i].digest] = true
+		}
+		fresh = nil
+		for _, d := range own.digests {
+			if !stands[d] {
+				fresh = append(fresh, d)
+			}
+		}
+	}
 	t.Describe("digests", "computing tags")
-	outputs := make([]voprf.Output, len(own.digests))
+	outputs := make([]voprf.Output, len(fresh))
 	const part = 1 << 14 // digests between two reports
 	for from := 0; from < len(outputs); from += part {
 		to := min(from+part, len(outputs))
-		if err := key.Outputs(ctx, own.digests[from:to], outputs[from:to]); err != nil {
+		if err := key.Outputs(ctx, fresh[from:to], outputs[from:to]); err != nil {
 			return nil, err
 		}
 		t.Progress(uint64(to), uint64(len(outputs)))
@@ -33,22 +57,48 @@ func (n *Node) commitVOPRF(ctx context.Context, t *jobs.Task, s *session, own *o
 	if err != nil {
 		return nil, err
 	}
-	commitment, err := merkle.Commit(set.Tags, voprf.TagSize)
+	if c.commitment, err = merkle.Commit(set.Tags, voprf.TagSize); err != nil {
+		return nil, err
+	}
+	raw := make([]byte, 0, len(outputs)*publishedRecord)
+	for i := range outputs {
+		raw = append(append(raw, fresh[i][:]...), outputs[i][:]...)
+	}
+	c.keep = map[string][]byte{setTags: set.Tags, setOutputs: raw}
+	return c, nil
+}
+
+// publishedTag is a digest whose tag was published, with its output.
+type publishedTag struct {
+	digest [32]byte
+	output voprf.Output
+}
+
+const publishedRecord = 32 + voprf.OutputSize
+
+// publishedBefore are the responder's digests whose tags stand in the epoch.
+func (n *Node) publishedBefore(ctx context.Context, s *session) ([]publishedTag, error) {
+	sets, _, err := n.standingSets(ctx, s, setOutputs)
 	if err != nil {
 		return nil, err
 	}
-	return &committed{
-		commitment: commitment, epoch: e.ID, pk: hex.EncodeToString(key.Public().Bytes()),
-		keep: map[string][]byte{setTags: set.Tags, setOutputs: outputBytes(outputs)},
-	}, nil
+	var out []publishedTag
+	for _, raw := range sets {
+		if out, err = appendPublished(out, raw); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
-func outputBytes(outputs []voprf.Output) []byte {
-	b := make([]byte, 0, len(outputs)*voprf.OutputSize)
-	for i := range outputs {
-		b = append(b, outputs[i][:]...)
+func appendPublished(out []publishedTag, raw []byte) ([]publishedTag, error) {
+	if len(raw)%publishedRecord != 0 {
+		return nil, errDamaged(true)
 	}
-	return b
+	for ; len(raw) > 0; raw = raw[publishedRecord:] {
+		out = append(out, publishedTag{[32]byte(raw), voprf.Output(raw[32:publishedRecord])})
+	}
+	return out, nil
 }
 
 // evaluated gives the evaluation of one chunk of points, which is under the committed root. It is made once and kept: asked for again, it is the same
@@ -103,7 +153,7 @@ func (n *Node) onOffer(ctx context.Context, m *message, _ *peerRecord) (*reply, 
 		if s.Protocol != ProtocolVOPRF || s.State != StateAccepted || !complete(s.Arrived[setBundle]) {
 			return nil, nil, nil, notYet(s)
 		}
-		if err := a.Commitment.Validate(voprf.ClaimSize, s.PeerCount*voprf.MaxRowsPerPoint); err != nil {
+		if err := a.Commitment.Validate(voprf.ClaimSize, (s.BasePoints+s.PeerCount)*voprf.MaxRowsPerPoint); err != nil {
 			return nil, nil, nil, &Error{Code: CodeCommitment, Detail: "the commitment to the claims is wrong", Err: err}
 		}
 		s.Sets[setClaims], s.State = &a.Commitment, StateClaiming
@@ -122,11 +172,22 @@ func (n *Node) matchVOPRF(ctx context.Context, t *jobs.Task, s *session) error {
 	if err != nil {
 		return err
 	}
-	outputs, err := n.loadOutputs(ctx, s, len(own.digests))
+	all, err := n.publishedBefore(ctx, s)
 	if err != nil {
 		return err
 	}
-	tags, err := voprf.NewTagSet(outputs, s.seed32())
+	new, err := n.getSet(ctx, s.ID, setOutputs)
+	if err != nil {
+		return err
+	}
+	if all, err = appendPublished(all, new); err != nil {
+		return err
+	}
+	tags := make(map[[voprf.TagSize]byte]int, len(all))
+	for i := range all {
+		tags[all[i].output.Tag()] = i
+	}
+	sets, _, err := n.standingSets(ctx, s, setBundle)
 	if err != nil {
 		return err
 	}
@@ -134,11 +195,16 @@ func (n *Node) matchVOPRF(ctx context.Context, t *jobs.Task, s *session) error {
 	if err != nil {
 		return err
 	}
+	sets = append(sets, points)
+	sizes := make([]uint32, len(sets))
+	for i := range sets {
+		sizes[i] = uint32(len(sets[i]) / voprf.PointSize)
+	}
 	raw, err := n.getSet(ctx, s.ID, setClaims)
 	if err != nil {
 		return err
 	}
-	claims, err := voprf.DecodeClaims(nil, raw, []uint32{uint32(s.PeerCount)})
+	claims, err := voprf.DecodeClaims(nil, raw, sizes)
 	if err != nil {
 		return &Error{Code: CodeCommitment, Detail: "the claims are not well-formed", Err: err}
 	}
@@ -147,14 +213,14 @@ func (n *Node) matchVOPRF(ctx context.Context, t *jobs.Task, s *session) error {
 		return err
 	}
 	t.Describe("claims", "checking the claims")
-	openings, digestOf := make([]voprf.Opening, len(claims)), make([]int, len(claims))
+	openings, digestOf := make([]voprf.Opening, len(claims)), make([]*[32]byte, len(claims))
 	for i, c := range claims {
-		d, ok := tags.Lookup(c.Tag)
+		k, ok := tags[c.Tag]
 		if !ok {
 			return fail(CodeMismatch, "a claim is of a contact that this node does not have; the result is refused")
 		}
-		digestOf[i] = d
-		openings[i] = voprf.Opening{Claim: c, Point: [voprf.PointSize]byte(points[int(c.Index)*voprf.PointSize:]), Digest: &own.digests[d], Output: &outputs[d]}
+		digestOf[i] = &all[k].digest
+		openings[i] = voprf.Opening{Claim: c, Point: [voprf.PointSize]byte(sets[c.Set][int(c.Index)*voprf.PointSize:]), Digest: &all[k].digest, Output: &all[k].output}
 	}
 	untrue, err := voprf.CheckClaims(ctx, &transcript, openings)
 	if err != nil {
@@ -168,16 +234,25 @@ func (n *Node) matchVOPRF(ctx context.Context, t *jobs.Task, s *session) error {
 		return err
 	}
 	agreed := pairing{}
+	withdrawn := map[answer.Row]bool{}
 	for i, c := range claims {
-		for _, h := range own.holders(digestOf[i]) {
+		d, ok := slices.BinarySearchFunc(own.digests, *digestOf[i], func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
+		if !ok {
+			withdrawn[c.Row] = true
+			continue
+		}
+		for _, h := range own.holders(d) {
 			agreed[pairKey{h.contact, c.Row}] |= 1 << h.key
 		}
 	}
-	pairs := agreed.pairs(p)
+	pairs := s.disclosed(agreed.pairs(p))
 	seed := s.seed32()
-	answers := make([]answer.Answer, len(pairs))
+	answers := make([]answer.Answer, len(pairs), len(pairs)+len(withdrawn))
 	for i, q := range pairs {
 		answers[i] = answer.Answer{Initiator: q.row, Responder: rowOf(seed, q.contact), Keys: q.keys, Tier: answerTier(q.tier)}
+	}
+	for row := range withdrawn {
+		answers = append(answers, answer.Answer{Initiator: row, Tier: answer.Withdrawn})
 	}
 	data, err := answer.Encode(answers)
 	if err != nil {
@@ -195,21 +270,6 @@ func (n *Node) matchVOPRF(ctx context.Context, t *jobs.Task, s *session) error {
 		}
 		return n.putSet(tx, s.ID, setAnswers, data, commitment.ChunkEntries*answer.Size)
 	})
-}
-
-func (n *Node) loadOutputs(ctx context.Context, s *session, digests int) ([]voprf.Output, error) {
-	raw, err := n.getSet(ctx, s.ID, setOutputs)
-	if err != nil {
-		return nil, err
-	}
-	if len(raw) != digests*voprf.OutputSize {
-		return nil, fmt.Errorf("%d outputs are kept of %d digests", len(raw)/voprf.OutputSize, digests)
-	}
-	out := make([]voprf.Output, digests)
-	for i := range out {
-		out[i] = voprf.Output(raw[i*voprf.OutputSize:])
-	}
-	return out, nil
 }
 
 // onResult gives the commitment to the answers.

@@ -359,3 +359,50 @@ func (c *Client) Profiles(ctx context.Context) ([]api.Profile, error) {
 func (c *Client) Profile(ctx context.Context, name string) (api.Profile, error) {
 	return call[api.Profile](ctx, c, http.MethodGet, at("profiles", name), nil, nil)
 }
+
+// ProposeAgreement proposes to a peer what may be exchanged without asking each time.
+func (c *Client) ProposeAgreement(ctx context.Context, r exchange.AgreementRequest) (exchange.Agreement, error) {
+	return call[exchange.Agreement](ctx, c, http.MethodPost, "/agreements", nil, r)
+}
+
+// Agreements lists the agreements with all peers, the newest first.
+func (c *Client) Agreements(ctx context.Context) ([]exchange.Agreement, error) {
+	list, err := call[api.List[exchange.Agreement]](ctx, c, http.MethodGet, "/agreements", nil, nil)
+	return list.Items, err
+}
+
+// Agreement gives one agreement.
+func (c *Client) Agreement(ctx context.Context, id string) (exchange.Agreement, error) {
+	return call[exchange.Agreement](ctx, c, http.MethodGet, at("agreements", id), nil, nil)
+}
+
+// ApproveAgreement signs an agreement that a peer proposed.
+func (c *Client) ApproveAgreement(ctx context.Context, id string) (exchange.Agreement, error) {
+	return call[exchange.Agreement](ctx, c, http.MethodPost, at("agreements", id, "approve"), nil, nil)
+}
+
+// RefuseAgreement refuses an agreement that a peer proposed.
+func (c *Client) RefuseAgreement(ctx context.Context, id, reason string) (exchange.Agreement, error) {
+	return call[exchange.Agreement](ctx, c, http.MethodPost, at("agreements", id, "refuse"), nil, map[string]string{"reason": reason})
+}
+
+// EndAgreement ends an agreement, or takes a proposal back.
+func (c *Client) EndAgreement(ctx context.Context, id, reason string) (exchange.Agreement, error) {
+	return call[exchange.Agreement](ctx, c, http.MethodPost, at("agreements", id, "end"), nil, map[string]string{"reason": reason})
+}
+
+// RollEpochs ends the epochs with a peer at once, and says how many there were.
+func (c *Client) RollEpochs(ctx context.Context, did string) (int, error) {
+	r, err := call[api.Rolled](ctx, c, http.MethodPost, at("peers", did, "roll"), nil, nil)
+	return r.Epochs, err
+}
+
+// ApproveExchange lets an exchange run that waits for the node's operator.
+func (c *Client) ApproveExchange(ctx context.Context, id string) (exchange.Exchange, error) {
+	return call[exchange.Exchange](ctx, c, http.MethodPost, at("exchanges", id, "approve"), nil, nil)
+}
+
+// RefuseExchange refuses an exchange that waits for the node's operator.
+func (c *Client) RefuseExchange(ctx context.Context, id, reason string) (exchange.Exchange, error) {
+	return call[exchange.Exchange](ctx, c, http.MethodPost, at("exchanges", id, "refuse"), nil, map[string]string{"reason": reason})
+}

@@ -26,6 +26,7 @@ func (a *app) exchangeCommand() *cobra.Command {
 		Aliases: []string{"exchanges"},
 		Short:   "Find the contacts that two organisations have in common",
 	}
+	cmd.AddCommand(a.exchangeDecide()...)
 	cmd.AddCommand(a.exchangeRun(), a.exchangeList(), a.exchangeShow(), a.exchangeMatches(), a.exchangePresentations())
 	return cmd
 }

@@ -48,6 +48,8 @@ use: whoever held its web address when it was registered may be anybody.`,
 	}
 	cmd.AddCommand(
 		a.peersAdd(),
+		a.peersAgree(),
+		a.peersRoll(),
 		a.peersList(),
 		one("show", "Show a peer", "  ihyid peers show did:web:shelter.example.net", "cannot show peer", (*client.Client).Peer),
 		one("approve", "Approve a peer that asked to be registered", "  ihyid peers approve did:web:shelter.example.net", "cannot approve peer", (*client.Client).ApprovePeer),
@@ -127,8 +129,18 @@ func (a *app) showPeer(p exchange.Peer) error {
 	if err := a.facts("peer", p.DID, "state", p.State, "organisation", p.Organisation.Name,
 		"registration number", p.Organisation.RegistrationNumber, "country", p.Organisation.Country,
 		"endpoint", p.Endpoint, "DID document", p.Document, "keys", keysOf(p), "confirmed", when(p.Confirmed), "new DID document", p.Changed, "registration", p.Registration,
+		"today", fmt.Sprintf("%d points evaluated for it, %d tags from it, %d noise entries from it", p.EvaluationsToday, p.TagsToday, p.NoiseToday),
 		"reason", p.Reason, "not yet told", undelivered, "created", when(p.Created), "updated", when(p.Updated)); err != nil {
 		return err
+	}
+	for _, e := range p.Epochs {
+		used := fmt.Sprintf("%d points evaluated", e.Evaluations)
+		if e.Role == exchange.Initiator {
+			used = fmt.Sprintf("%d tags published", e.Tags)
+		}
+		if err := a.facts("epoch", fmt.Sprintf("%s, %s, as %s: %s since %s; ends %s", e.Purpose, e.Profile, e.Role, used, when(e.Started), when(e.Ends))); err != nil {
+			return err
+		}
 	}
 	switch p.State {
 	case exchange.PeerInvited:

@@ -115,6 +115,7 @@ type serveOptions struct {
 	Logger  *slog.Logger
 
 	RequireConfirmed bool
+	AskAlways        bool
 	Proof            string // see exchange.Options
 }
 
@@ -161,7 +162,7 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 	resolver := newResolver(web, o.Network)
 	node, err := exchange.Open(ctx, exchange.Options{
 		Store: p.store, Keys: p.keys, Resolver: resolver, Register: reg, Jobs: queue,
-		Transport: api.Transport(web), Profiles: p.profiles, Logger: o.Logger, RequireConfirmed: o.RequireConfirmed,
+		Transport: api.Transport(web), Profiles: p.profiles, Logger: o.Logger, RequireConfirmed: o.RequireConfirmed, AskAlways: o.AskAlways,
 		Proof: o.Proof, StatusLists: statusFetcher{web},
 	})
 	if err != nil {

@@ -180,3 +180,6 @@ func (s *BlindedSet) Unblind(ctx context.Context, pk *PublicKey, chunk int, eval
 		}
 	})
 }
+
+// At returns where the point of a digest stands in the set.
+func (s *BlindedSet) At(digest int) uint32 { return s.at[digest] }

@@ -273,3 +273,18 @@ func DecodeClaims(dst []Claim, data []byte, sizes []uint32) ([]Claim, error) {
 	}
 	return out, nil
 }
+
+// NewClaim is [BlindedSet.Claim] for a set that is not at hand any more: seed is that with which the digest was blinded, index where its point stood
+// ([BlindedSet.At]).
+func NewClaim(seed [32]byte, digest *[DigestSize]byte, set, index uint32, row answer.Row, out *Output, transcript *[32]byte) Claim {
+	mac := hmac.New(sha256.New, seed[:])
+	mac.Write(digest[:])
+	blinding := mac.Sum(nil)
+	var r scalar.Scalar
+	h := verifiable.hasher()
+	h.hashToScalar(&r, func() { h.h.Write(blinding) })
+	c := Claim{Set: set, Index: index, Row: row, Tag: out.Tag()}
+	b, pad := scalarBytes(&r), c.pad(out, transcript)
+	subtle.XORBytes(c.Sealed[:], b[:], pad[:])
+	return c
+}
