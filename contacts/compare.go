@@ -49,6 +49,16 @@ const notSure = 1.5
 // scripts that the built-in profiles know, and by letters (Jaro–Winkler); dates by the slips that are common. It is for an organisation's
 // own data, where both contacts are at hand. The fields come in their order; location and external id do not count.
 func Compare(a, b *Contact) Comparison {
+	// Names that changed places are paired off one after the other, so the order of the two contacts can matter: the better reading counts,
+	// whichever of the two comes first.
+	x, y := compare(a, b), compare(b, a)
+	if y.Score > x.Score {
+		return y
+	}
+	return x
+}
+
+func compare(a, b *Contact) Comparison {
 	var c Comparison
 	sum, total := notSure/2, notSure
 	swapped := namesSwapped(a, b)
