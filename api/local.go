@@ -112,7 +112,7 @@ var pathPatterns = strings.NewReplacer(
 	"{profile}", "{profile:[a-z0-9-]{1,64}/[0-9]{1,8}}",
 )
 
-// adapter is humamux with pathPatterns.
+// adapter is humamux with pathPatterns; it names every route for the operation that it stands for.
 type adapter struct {
 	huma.Adapter
 	router *mux.Router
@@ -121,7 +121,7 @@ type adapter struct {
 func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	route := a.router.Path(pathPatterns.Replace(op.Path)).Methods(op.Method).HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler(humamux.NewContext(op, r, w))
-	})
+	}).Name(op.OperationID)
 	if err := route.GetError(); err != nil {
 		panic(err) // mux would only never match it
 	}
@@ -179,8 +179,8 @@ func (s *Server) routeLocal(router *mux.Router) error {
 	s.routeDIDs(router)
 	router.Path("/openapi.json").Methods(http.MethodGet).HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer(w, "application/openapi+json", spec)
-	})
-	router.Path(routeHealth).Methods(http.MethodGet, http.MethodHead).HandlerFunc(s.health)
+	}).Name("openapi")
+	router.Path(routeHealth).Methods(http.MethodGet, http.MethodHead).HandlerFunc(s.health).Name("healthz")
 	return nil
 }
 

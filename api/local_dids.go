@@ -30,7 +30,7 @@ func (s *Server) routeDIDs(router *mux.Router) {
 	router.MatcherFunc(func(r *http.Request, _ *mux.RouteMatch) bool {
 		return strings.HasPrefix(r.URL.EscapedPath(), identifiersPrefix)
 	}).
-		Methods(http.MethodGet, http.MethodHead).HandlerFunc(s.identifier)
+		Methods(http.MethodGet, http.MethodHead).HandlerFunc(s.identifier).Name("did-resolve")
 }
 
 func (s *Server) identifier(w http.ResponseWriter, r *http.Request) {

@@ -29,6 +29,7 @@ const (
 	codeBusy             exchange.Code = "busy"
 	codeStopping         exchange.Code = "stopping"
 	codeUnauthorized     exchange.Code = "unauthorized"
+	codeForbidden        exchange.Code = "forbidden"
 )
 
 // ProblemType is one row of the table that gives every kind of failure its status and title.
@@ -47,6 +48,7 @@ var problemTypes = []ProblemType{
 	{exchange.CodeInvalid, http.StatusBadRequest, "The request cannot be understood", 0},
 	{codeValidation, http.StatusUnprocessableEntity, "The request does not fit the API's description", 0},
 	{codeUnauthorized, http.StatusUnauthorized, "A valid API token is needed", 0},
+	{codeForbidden, http.StatusForbidden, "The caller may not do this", 0},
 	{exchange.CodeToken, http.StatusUnauthorized, "The exchange's bearer token is missing, wrong or expired", 0},
 	{exchange.CodePresentation, http.StatusForbidden, "The presentation did not verify", 0},
 	{exchange.CodeChallenge, http.StatusForbidden, "The challenge is unknown, used, expired or meant for something else", 0},

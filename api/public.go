@@ -32,18 +32,18 @@ const idPattern = "[0-9A-Za-z][0-9A-Za-z_:-]{0,127}"
 
 // routePublic adds what other nodes may ask.
 func (s *Server) routePublic(router *mux.Router) {
-	router.Path(routeHealth).Methods(http.MethodGet, http.MethodHead).HandlerFunc(s.health)
+	router.Path(routeHealth).Methods(http.MethodGet, http.MethodHead).HandlerFunc(s.health).Name("healthz")
 	if path := s.node.DocumentPath(); path != "" {
 		// Compared whole: a path out of a DID may hold braces, which are mux's own.
 		router.MatcherFunc(func(r *http.Request, _ *mux.RouteMatch) bool { return r.URL.Path == path }).
-			Methods(http.MethodGet, http.MethodHead).HandlerFunc(s.document)
+			Methods(http.MethodGet, http.MethodHead).HandlerFunc(s.document).Name("node-document")
 	}
-	router.Path(routeChallenges).Methods(http.MethodPost).HandlerFunc(s.challenge)
-	router.Path(routeMessages).Methods(http.MethodPost).HandlerFunc(s.message)
-	router.Path(routeChanges).Methods(http.MethodGet).HandlerFunc(s.changes)
-	router.Path(routeExchange).Methods(http.MethodGet).HandlerFunc(s.progress)
-	router.Path(routeChunk).Methods(http.MethodPut).HandlerFunc(s.putChunk)
-	router.Path(routeChunk).Methods(http.MethodGet).HandlerFunc(s.getChunk)
+	router.Path(routeChallenges).Methods(http.MethodPost).HandlerFunc(s.challenge).Name("node-challenges")
+	router.Path(routeMessages).Methods(http.MethodPost).HandlerFunc(s.message).Name("node-messages")
+	router.Path(routeChanges).Methods(http.MethodGet).HandlerFunc(s.changes).Name("node-changes")
+	router.Path(routeExchange).Methods(http.MethodGet).HandlerFunc(s.progress).Name("node-progress")
+	router.Path(routeChunk).Methods(http.MethodPut).HandlerFunc(s.putChunk).Name("node-put-chunk")
+	router.Path(routeChunk).Methods(http.MethodGet).HandlerFunc(s.getChunk).Name("node-get-chunk")
 	s.routeVC(router)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/mux"
 	"golang.org/x/sync/errgroup"
 
+	"ihyid/api/policy"
 	"ihyid/contacts"
 )
 
@@ -49,6 +50,9 @@ type Server struct {
 	credentials Credentials
 	openVerify  bool
 
+	policy       *policy.Table
+	authenticate func(*http.Request) (policy.Caller, error) // nil: nobody is served on the public side but other nodes
+
 	version string
 	token   []byte
 	limits  Limits
@@ -64,6 +68,7 @@ type Server struct {
 	stop     chan struct{} // closed when the node begins to stop
 	stopOnce sync.Once
 
+	routes struct{ public, local *mux.Router }
 	public http.Handler
 	local  http.Handler
 }
@@ -80,7 +85,7 @@ func New(o Options) (*Server, error) {
 		node: o.Node, dids: o.DIDs, register: o.Register, jobs: o.Jobs, profiles: o.Profiles,
 		credentials: o.Credentials, openVerify: o.OpenVerify,
 		version: o.Version, token: o.TokenDigest, limits: o.Limits.withDefaults(), logger: o.Logger, now: o.Clock,
-		stop: make(chan struct{}),
+		stop: make(chan struct{}), policy: policy.Default(),
 	}
 	if s.version == "" {
 		s.version = "unknown"
@@ -95,48 +100,40 @@ func New(o Options) (*Server, error) {
 	s.verifying = newPlaces(s.limits.Verifications)
 	s.chunks, s.imports, s.watchers = newPlaces(s.limits.Chunks), newPlaces(s.limits.Imports), newPlaces(s.limits.Watchers)
 
-	public := newRouter()
+	public, local := newRouter(), newRouter()
+	s.guard(public)
+	s.guard(local)
 	s.routePublic(public)
-	local := newRouter()
 	if err := s.routeLocal(local); err != nil {
 		return nil, err
 	}
-	s.local = s.frame("local", local, newPlaces(s.limits.LocalRequests), 0)
-	s.public = s.frame("public", public, newPlaces(s.limits.PublicRequests), s.limits.BodyRate)
-	if s.token != nil {
-		s.public = s.withToken(public, s.public)
+	if err := errors.Join(s.checkRoutes(public, true), s.checkRoutes(local, false)); err != nil {
+		return nil, err
 	}
+	if s.token != nil {
+		s.authenticate = s.byToken
+	}
+	s.routes.public, s.routes.local = public, local
+	s.local, s.public = s.atSocket(local), s.outside(public, local)
 	return s, nil
 }
 
-// Public is the handler for other nodes: the DID document, /healthz, /node.
+// Public is the handler for other nodes (the DID document, /healthz, /node), and for the node's own
+// people who show who they are.
 func (s *Server) Public() http.Handler { return s.public }
 
-// Local is the handler for the node's own people. It asks nobody who they are: whoever can reach it
-// may do everything.
+// Local is the handler for the socket. It asks nobody who they are: whoever can reach it is the
+// node's own user.
 func (s *Server) Local() http.Handler { return s.local }
 
-// withToken serves the local API to holders of the token, at every path that public does not serve.
-func (s *Server) withToken(routes *mux.Router, public http.Handler) http.Handler {
-	nothing := newRouter()
-	nothing.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fail(w, r, newProblem(codeUnauthorized, "send the API token of this node as an Authorization header: Bearer and the token"))
-	})
-	denied := s.frame("public", nothing, newPlaces(s.limits.PublicRequests), s.limits.BodyRate)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var match mux.RouteMatch
-		if routes.Match(r, &match) && match.MatchErr == nil || match.MatchErr == mux.ErrMethodMismatch {
-			public.ServeHTTP(w, r)
-			return
-		}
-		token, err := bearer(r)
-		digest := sha256.Sum256([]byte(token))
-		if err != nil || subtle.ConstantTimeCompare(digest[:], s.token) != 1 {
-			denied.ServeHTTP(w, r)
-			return
-		}
-		s.local.ServeHTTP(w, r)
-	})
+// byToken knows the holder of the token as an admin.
+func (s *Server) byToken(r *http.Request) (policy.Caller, error) {
+	token, err := bearer(r)
+	digest := sha256.Sum256([]byte(token))
+	if err != nil || subtle.ConstantTimeCompare(digest[:], s.token) != 1 {
+		return policy.Caller{}, unauthorized()
+	}
+	return policy.Caller{Account: policy.SocketAccount, Role: policy.Admin, How: policy.ByToken, Scopes: policy.Scopes}, nil
 }
 
 func (s *Server) isStopping() bool {

@@ -133,13 +133,15 @@ func (s *Server) routeVC(router *mux.Router) {
 	if s.credentials == nil {
 		return
 	}
-	router.Path(routeStatusList).Methods(http.MethodGet, http.MethodHead).HandlerFunc(s.statusList)
+	router.Path(routeStatusList).Methods(http.MethodGet, http.MethodHead).HandlerFunc(s.statusList).Name("node-status-list")
 	if !s.openVerify {
 		return
 	}
-	for path, member := range map[string]string{routeVerifyCredential: "verifiableCredential", routeVerifyPresentation: "verifiablePresentation"} {
-		router.Path(path).Methods(http.MethodPost).HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.verifyOpenly(w, r, member) })
+	open := func(path, operation, member string) {
+		router.Path(path).Methods(http.MethodPost).HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.verifyOpenly(w, r, member) }).Name(operation)
 	}
+	open(routeVerifyCredential, "open-vc-verify-credential", "verifiableCredential")
+	open(routeVerifyPresentation, "open-vc-verify-presentation", "verifiablePresentation")
 }
 
 func (s *Server) statusList(w http.ResponseWriter, r *http.Request) {

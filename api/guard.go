@@ -1,0 +1,112 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/gorilla/mux"
+
+	"ihyid/api/policy"
+)
+
+// guard stands in front of every route of a router: it asks the policy table whether the caller may,
+// before anything of the request is looked at. A route's name is its operation.
+func (s *Server) guard(router *mux.Router) {
+	router.Use(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			operation := operationOf(mux.CurrentRoute(r))
+			if err := refusal(s.policy.CheckContext(r.Context(), operation)); err != nil {
+				fail(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+}
+
+func operationOf(route *mux.Route) string {
+	if route == nil {
+		return ""
+	}
+	return route.GetName()
+}
+
+// refusal is what a caller is told; nil if it may.
+func refusal(d policy.Decision) error {
+	switch d {
+	case policy.Allowed:
+		return nil
+	case policy.Stranger:
+		return unauthorized()
+	case policy.NotRole:
+		return newProblem(codeForbidden, "the account's role may not do this")
+	case policy.NotScope:
+		return newProblem(codeForbidden, "the API token has no scope for this, though its account may do it")
+	}
+	return fmt.Errorf("an operation without a row in the policy table was asked for (decision %d)", d)
+}
+
+// unauthorized is told to every stranger alike, whatever was asked for.
+func unauthorized() *Problem {
+	return newProblem(codeUnauthorized, "sign in, and send the token as an Authorization header: Bearer and the token")
+}
+
+// checkRoutes makes sure that every route has its row in the policy table, and that the public side
+// has open ones only.
+func (s *Server) checkRoutes(router *mux.Router, public bool) error {
+	return router.Walk(func(route *mux.Route, _ *mux.Router, _ []*mux.Route) error {
+		template, _ := route.GetPathTemplate()
+		row, ok := s.policy.Row(operationOf(route))
+		switch {
+		case route.GetHandler() == nil:
+			return fmt.Errorf("api: the route %s %q leads nowhere", operationOf(route), template)
+		case !ok:
+			return fmt.Errorf("api: the route %q with the operation %q has no row in the policy table", template, operationOf(route))
+		case public && !row.Open:
+			return fmt.Errorf("api: the operation %q stands on the public side, but is not for everybody", row.Operation)
+		}
+		return nil
+	})
+}
+
+// outside serves the public side: other nodes at the routes of public, and at all other paths the
+// node's own people who show who they are. Strangers are answered alike wherever they ask.
+func (s *Server) outside(public, local *mux.Router) http.Handler {
+	nodes := s.frame("public", public, newPlaces(s.limits.PublicRequests), s.limits.BodyRate)
+	nothing := newRouter()
+	nothing.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fail(w, r, unauthorized()) })
+	places := newPlaces(s.limits.PublicRequests)
+	strangers := s.frame("public", local, places, s.limits.BodyRate)
+	denied := s.frame("public", nothing, places, s.limits.BodyRate)
+	people := s.frame("remote", local, newPlaces(s.limits.LocalRequests), 0)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var match mux.RouteMatch
+		if public.Match(r, &match) && match.MatchErr == nil || errors.Is(match.MatchErr, mux.ErrMethodMismatch) || s.authenticate == nil {
+			nodes.ServeHTTP(w, r)
+			return
+		}
+		caller, err := s.authenticate(r)
+		if err == nil {
+			people.ServeHTTP(w, r.WithContext(policy.WithCaller(r.Context(), caller)))
+			return
+		}
+		match = mux.RouteMatch{}
+		if local.Match(r, &match) && match.MatchErr == nil {
+			if row, ok := s.policy.Row(operationOf(match.Route)); ok && row.Open {
+				strangers.ServeHTTP(w, r)
+				return
+			}
+		}
+		denied.ServeHTTP(w, r)
+	})
+}
+
+// atSocket serves the node's socket: whoever may open it is the node's own user, an admin.
+func (s *Server) atSocket(local *mux.Router) http.Handler {
+	h := s.frame("local", local, newPlaces(s.limits.LocalRequests), 0)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller := policy.Caller{Account: policy.SocketAccount, Role: policy.Admin, How: policy.BySocket}
+		h.ServeHTTP(w, r.WithContext(policy.WithCaller(r.Context(), caller)))
+	})
+}

@@ -1,0 +1,153 @@
+package policy
+
+// Scope narrows what an API token may do.
+type Scope string
+
+// The scopes of API tokens. Each operation needs one of them at most.
+const (
+	ScopeNodeRead       Scope = "node:read"
+	ScopeContactsRead   Scope = "contacts:read"
+	ScopeContactsWrite  Scope = "contacts:write"
+	ScopeCheck          Scope = "check" // anonymous lists
+	ScopePeersRead      Scope = "peers:read"
+	ScopePeersWrite     Scope = "peers:write"
+	ScopeExchangesRead  Scope = "exchanges:read"
+	ScopeExchangesWrite Scope = "exchanges:write"
+	ScopeReceiptsRead   Scope = "receipts:read"
+	ScopeReceiptsWrite  Scope = "receipts:write"
+	ScopeJobsRead       Scope = "jobs:read"
+	ScopeJobsWrite      Scope = "jobs:write"
+	ScopeKeysRead       Scope = "keys:read"
+	ScopeKeysWrite      Scope = "keys:write"
+	ScopeSign           Scope = "credentials:sign"
+	ScopeVerify         Scope = "credentials:verify"
+	ScopeUsersRead      Scope = "users:read"
+	ScopeUsersWrite     Scope = "users:write"
+	ScopeAuditRead      Scope = "audit:read"
+)
+
+// Scopes are all scopes.
+var Scopes = []Scope{
+	ScopeNodeRead, ScopeContactsRead, ScopeContactsWrite, ScopeCheck, ScopePeersRead, ScopePeersWrite, ScopeExchangesRead, ScopeExchangesWrite,
+	ScopeReceiptsRead, ScopeReceiptsWrite, ScopeJobsRead, ScopeJobsWrite, ScopeKeysRead, ScopeKeysWrite, ScopeSign, ScopeVerify,
+	ScopeUsersRead, ScopeUsersWrite, ScopeAuditRead,
+}
+
+// Groups of roles, named for what they do.
+var (
+	administer = []Role{Admin}
+	operating  = []Role{Admin, Operator}          // works with contacts and exchanges
+	reading    = []Role{Admin, Operator, Auditor} // sees what holds nothing of a contact
+	checking   = []Role{Admin, Operator, Checker}
+	everybody  = Roles // who has an account
+)
+
+// Default gives the table of a node. Each operation has one line; those that are recorded end in true.
+func Default() *Table {
+	t, err := New(rows)
+	if err != nil {
+		panic(err) // a mistake in the lines below, which a test finds
+	}
+	return t
+}
+
+func open(operation string) Row { return Row{Operation: operation, Open: true} }
+
+// read is an operation that changes nothing.
+func read(operation string, roles []Role, scope Scope) Row {
+	return Row{Operation: operation, Roles: roles, Scope: scope}
+}
+
+// record is an operation that changes something, or takes out personal data in bulk.
+func record(operation string, roles []Role, scope Scope) Row {
+	return Row{Operation: operation, Roles: roles, Scope: scope, Recorded: true}
+}
+
+var rows = []Row{
+	// The public side: what other nodes ask. Who asks is told by presentations and exchange tokens.
+	open("healthz"),
+	open("node-document"),
+	open("node-challenges"),
+	open("node-messages"),
+	open("node-changes"),
+	open("node-progress"),
+	open("node-put-chunk"),
+	open("node-get-chunk"),
+	open("node-status-list"),
+	open("open-vc-verify-credential"), // only where the operator opens them (open_verify)
+	open("open-vc-verify-presentation"),
+
+	// The node.
+	read("status", reading, ScopeNodeRead),
+	read("did-document", reading, ScopeNodeRead),
+	read("openapi", everybody, ScopeNodeRead),
+	read("profiles-list", reading, ScopeNodeRead),
+	read("profiles-show", reading, ScopeNodeRead),
+	read("did-resolve", operating, ScopePeersRead),
+	record("dids-flush-all", operating, ScopePeersWrite),
+	record("dids-flush", operating, ScopePeersWrite),
+
+	// Contacts.
+	record("contacts-import", operating, ScopeContactsWrite),
+	read("contacts-import-report", operating, ScopeContactsRead),
+	read("contacts-duplicates", operating, ScopeContactsRead),
+	record("contacts-export", operating, ScopeContactsRead),
+	read("contacts-list", operating, ScopeContactsRead),
+	read("contacts-show", operating, ScopeContactsRead),
+	record("check-anonymous", checking, ScopeCheck),
+
+	// Keys.
+	read("keys-list", []Role{Admin, Auditor}, ScopeKeysRead),
+	record("keys-rotate", administer, ScopeKeysWrite),
+	record("keys-retire", administer, ScopeKeysWrite),
+	record("keys-rotate-data", administer, ScopeKeysWrite),
+	record("keys-rotate-wrapping", administer, ScopeKeysWrite),
+
+	// Peers and agreements.
+	read("peers-list", reading, ScopePeersRead),
+	read("peers-show", reading, ScopePeersRead),
+	read("peers-fingerprint", reading, ScopePeersRead),
+	record("peers-add", administer, ScopePeersWrite),
+	record("peers-approve", administer, ScopePeersWrite),
+	record("peers-refuse", administer, ScopePeersWrite),
+	record("peers-suspend", administer, ScopePeersWrite),
+	record("peers-resume", administer, ScopePeersWrite),
+	record("peers-confirm", administer, ScopePeersWrite),
+	record("peers-remove", administer, ScopePeersWrite),
+	record("peers-roll", operating, ScopePeersWrite), // after an erasure
+	read("agreements-list", reading, ScopePeersRead),
+	read("agreements-show", reading, ScopePeersRead),
+	record("agreements-propose", administer, ScopePeersWrite),
+	record("agreements-approve", administer, ScopePeersWrite),
+	record("agreements-refuse", administer, ScopePeersWrite),
+	record("agreements-end", administer, ScopePeersWrite),
+
+	// Exchanges. Matches and presentations name rows of contacts: they are not for auditors.
+	read("exchanges-list", reading, ScopeExchangesRead),
+	read("exchanges-show", reading, ScopeExchangesRead),
+	read("exchanges-matches", operating, ScopeExchangesRead),
+	record("exchanges-matches-export", operating, ScopeContactsRead),
+	read("exchanges-presentations", operating, ScopeExchangesRead),
+	record("exchanges-start", operating, ScopeExchangesWrite),
+	record("exchanges-approve", operating, ScopeExchangesWrite),
+	record("exchanges-refuse", operating, ScopeExchangesWrite),
+
+	// Receipts.
+	read("receipts-list", reading, ScopeReceiptsRead),
+	read("receipts-show", reading, ScopeReceiptsRead),
+	record("receipts-revoke", administer, ScopeReceiptsWrite),
+	record("receipts-suspend", administer, ScopeReceiptsWrite),
+	record("receipts-reinstate", administer, ScopeReceiptsWrite),
+
+	// Jobs. Their results may hold rows of contacts.
+	read("jobs-list", operating, ScopeJobsRead),
+	read("jobs-show", operating, ScopeJobsRead),
+	read("jobs-events", operating, ScopeJobsRead),
+	record("jobs-cancel", operating, ScopeJobsWrite),
+
+	// The VC API. What it signs, it signs as the organisation.
+	record("vc-issue", administer, ScopeSign),
+	record("vc-prove", administer, ScopeSign),
+	read("vc-verify-credential", reading, ScopeVerify),
+	read("vc-verify-presentation", reading, ScopeVerify),
+}
