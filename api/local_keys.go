@@ -7,14 +7,15 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"ihyid/did"
 	"ihyid/exchange"
 	"ihyid/kms"
 )
 
 type rotateKeyInput struct {
 	Body struct {
-		Purpose string `json:"purpose" enum:"assertion,authentication" doc:"Of the key to replace: assertion signs what lasts (receipts, credentials), authentication what is said to other nodes."`
-		Curve   string `json:"curve,omitempty" enum:"P-256,P-384" doc:"Of the new key. Left out: as before."`
+		Purpose string `json:"purpose" enum:"assertion,authentication,agreement" doc:"Of the key to replace: assertion signs what lasts (receipts, credentials), authentication what is said to other nodes, to agreement files for this node are sealed."`
+		Curve   string `json:"curve,omitempty" enum:"P-256,P-384" doc:"Of the new signing key. Left out: as before."`
 		Overlap string `json:"overlap,omitempty" maxLength:"20" doc:"How long the replaced key stays good, as in 48h. 0s revokes it at once: what was begun under it fails. Left out: 48h." example:"48h"`
 	}
 }
@@ -23,17 +24,17 @@ type keyInput struct {
 	ID string `path:"id" doc:"The key's id, or the fragment of its verification method." maxLength:"128" example:"key-1"`
 }
 
-// KeyPurposes are the words of the API and of the command line for the purposes of signing keys.
-var KeyPurposes = map[string]kms.Purpose{"assertion": kms.AssertionMethod, "authentication": kms.Authentication}
+// KeyPurposes are the words of the API and of the command line for the purposes of keys.
+var KeyPurposes = map[string]kms.Purpose{"assertion": kms.AssertionMethod, "authentication": kms.Authentication, "agreement": did.KeyAgreement}
 
 func (s *Server) operateKeys(h huma.API) {
 	const tag = "Keys"
-	operate(h, get("keys-list", "/keys", tag, "List the node's signing keys"),
+	operate(h, get("keys-list", "/keys", tag, "List the node's keys"),
 		func(ctx context.Context, _ *empty) (*body[List[exchange.Key]], error) {
 			keys, err := s.node.Keys(ctx)
 			return asList(keys, "", err)
 		})
-	op := post("keys-rotate", "/keys/rotate", tag, "Replace a signing key")
+	op := post("keys-rotate", "/keys/rotate", tag, "Replace a key")
 	op.Description = "Makes a new key and publishes it in the DID document. The change is signed with the key in use before, so that peers accept it."
 	op.DefaultStatus = http.StatusCreated
 	operate(h, op, func(ctx context.Context, in *rotateKeyInput) (*body[exchange.Key], error) {
@@ -46,7 +47,7 @@ func (s *Server) operateKeys(h huma.API) {
 		}
 		return asBody(s.node.RotateKey(ctx, KeyPurposes[in.Body.Purpose], o))
 	})
-	operate(h, post("keys-retire", "/keys/{id}/retire", tag, "Revoke a signing key that was replaced"),
+	operate(h, post("keys-retire", "/keys/{id}/retire", tag, "Revoke a key that was replaced"),
 		func(ctx context.Context, in *keyInput) (*body[exchange.Key], error) {
 			return asBody(s.node.RetireKey(ctx, in.ID))
 		})

@@ -2,6 +2,7 @@ package did
 
 import (
 	"crypto"
+	"crypto/hpke"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,10 +36,11 @@ type DocumentSpec struct {
 }
 
 // SpecKey is a key to publish. It becomes two verification methods under the same
-// relationships: a Multikey "#FRAGMENT" and a JsonWebKey "#FRAGMENT-jwk".
+// relationships: a Multikey "#FRAGMENT" and a JsonWebKey "#FRAGMENT-jwk". A key of
+// [HybridKEM], which has no Multikey, becomes one: a JsonWebKey "#FRAGMENT".
 type SpecKey struct {
 	Fragment      string
-	Public        crypto.PublicKey // as EncodeMultikey takes it
+	Public        crypto.PublicKey // as EncodeMultikey takes it, or an [hpke.PublicKey] of HybridKEM
 	Relationships []string
 	// Expires and Revoked are written if not zero, in UTC to the second. A retired key
 	// stays in its relationships, marked revoked: without them, what it signed in its time
@@ -73,6 +75,17 @@ func Build(spec DocumentSpec) (*Document, error) {
 func build(spec DocumentSpec) (*Document, error) {
 	b := builder{id: spec.ID, rels: map[string][]any{}}
 	for i, k := range spec.Keys {
+		if _, hybrid := k.Public.(hpke.PublicKey); hybrid {
+			jwk, err := encodeJWK(k.Public)
+			if err == nil {
+				m := SpecMethod{Type: "JsonWebKey", Fragment: k.Fragment, Relationships: k.Relationships, Expires: k.Expires, Revoked: k.Revoked}
+				err = b.method(m, map[string]any{"publicKeyJwk": jwk})
+			}
+			if err != nil {
+				return nil, fmt.Errorf("keys[%d]: %w", i, err)
+			}
+			continue
+		}
 		multikey, err := EncodeMultikey(k.Public)
 		if err != nil {
 			return nil, fmt.Errorf("keys[%d]: %w", i, err)

@@ -159,7 +159,7 @@ func (d *Document) absolute(id string) string {
 }
 
 // PublicKey returns the key: an [*ecdsa.PublicKey] on P-256 or P-384, an
-// [ed25519.PublicKey], or an X25519 [*ecdh.PublicKey]. A kind of key or of verification
+// [ed25519.PublicKey], an X25519 [*ecdh.PublicKey], or an [hpke.PublicKey] of [HybridKEM]. A kind of key or of verification
 // method that is not read here is [ErrUnsupportedKey]; a broken key is never in a Document.
 func (m *VerificationMethod) PublicKey() (crypto.PublicKey, error) { return m.key, m.keyErr }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/hpke"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
@@ -330,5 +331,52 @@ func TestKeyDocumentRefused(t *testing.T) {
 		if _, err := did.KeyDocument(in); did.CodeOf(err) != code {
 			t.Errorf("KeyDocument(%q): %v, want %s", in, err, code)
 		}
+	}
+}
+
+// A key of MLKEM768-X25519 is published as a JsonWebKey, once, and read back; one of an algorithm that is not known is kept.
+func TestHybridKey(t *testing.T) {
+	m := hpke.MLKEM768X25519()
+	private, err := m.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := did.Build(did.DocumentSpec{ID: "did:web:ngo.example", Keys: []did.SpecKey{{Fragment: "hpke-1", Public: private.PublicKey(), Relationships: []string{did.KeyAgreement}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(doc.Methods()); n != 1 {
+		t.Errorf("%d methods", n)
+	}
+	method, ok := doc.Method("#hpke-1")
+	if !ok || method.Type != "JsonWebKey" || !doc.Authorizes(did.KeyAgreement, "#hpke-1") || doc.Authorizes(did.AssertionMethod, "#hpke-1") {
+		t.Fatalf("the method: %+v", method)
+	}
+	public, err := method.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := hpke.Seal(public.(hpke.PublicKey), hpke.HKDFSHA256(), hpke.AES256GCM(), nil, []byte("a bundle"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plain, err := hpke.Open(private, hpke.HKDFSHA256(), hpke.AES256GCM(), nil, sealed); err != nil || string(plain) != "a bundle" {
+		t.Errorf("opened %q, %v", plain, err)
+	}
+
+	other, err := did.ParseDocument([]byte(strings.Replace(string(doc.Bytes()), did.HybridKEM, "ML-KEM-2048", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	method, _ = other.Method("#hpke-1")
+	if _, err := method.PublicKey(); !errors.Is(err, did.ErrUnsupportedKey) {
+		t.Errorf("another algorithm: %v", err)
+	}
+	classic, err := hpke.DHKEM(ecdh.X25519()).GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := did.Build(did.DocumentSpec{ID: "did:web:ngo.example", Keys: []did.SpecKey{{Fragment: "hpke-1", Public: classic.PublicKey(), Relationships: []string{did.KeyAgreement}}}}); !errors.Is(err, did.ErrUnsupportedKey) {
+		t.Errorf("another KEM: %v", err)
 	}
 }

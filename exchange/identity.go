@@ -23,6 +23,7 @@ type identity struct {
 	Document     json.RawMessage `json:"document"`
 	Organisation Organisation    `json:"organisation"`
 	Credential   json.RawMessage `json:"credential"` // the organisation credential
+	KeyAgreement []agreementKey  `json:"key_agreement,omitempty"`
 	Created      time.Time       `json:"created"`
 }
 
@@ -107,9 +108,12 @@ func Create(ctx context.Context, o Options, want NewIdentity) (*Node, error) {
 
 // signOrganisation makes the organisation credential of an identity, signed with its own newest key.
 func (n *Node) signOrganisation(ctx context.Context, id *identity) error {
-	subject := map[string]string{
-		"id": id.DID, "legalName": id.Organisation.Name,
-		"registrationNumber": id.Organisation.RegistrationNumber, "country": id.Organisation.Country,
+	subject := organisationSubject{
+		ID: id.DID, LegalName: id.Organisation.Name,
+		RegistrationNumber: id.Organisation.RegistrationNumber, Country: id.Organisation.Country,
+	}
+	if at := len(id.KeyAgreement) - 1; at >= 0 && isDIDKey(id.DID) {
+		subject.KeyAgreement = encodeAgreementKey(id.KeyAgreement[at].Sealed.Public)
 	}
 	key, err := n.newestKey(ctx, id, did.AssertionMethod)
 	if err == nil {
@@ -142,6 +146,12 @@ func (n *Node) createWeb(ctx context.Context, id *identity, want NewIdentity) (*
 		id.Keys = append(id.Keys, identityKey{Key: info.ID, Method: name + "#" + fragment, Purpose: string(purpose), Curve: info.Curve, Created: info.Created})
 		spec.Keys = append(spec.Keys, did.SpecKey{Fragment: fragment, Public: info.Public, Relationships: []string{string(purpose)}})
 	}
+	if err := n.addAgreementKey(ctx, id); err != nil {
+		return nil, err
+	}
+	if spec.Keys, err = id.agreementSpecs(spec.Keys, n.now()); err != nil {
+		return nil, err
+	}
 	docURL, err := web.URL(name)
 	if err != nil {
 		return nil, err
@@ -163,6 +173,9 @@ func (n *Node) createKey(ctx context.Context, id *identity, want NewIdentity) (*
 		return nil, err
 	}
 	id.Keys = []identityKey{{Key: info.ID, Method: id.DID + "#" + strings.TrimPrefix(id.DID, "did:key:"), Curve: info.Curve, Created: info.Created}}
+	if err := n.addAgreementKey(ctx, id); err != nil {
+		return nil, err
+	}
 	return did.KeyDocument(id.DID)
 }
 

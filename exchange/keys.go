@@ -38,10 +38,10 @@ const (
 
 // Key is a key of the node, as its DID document shows it.
 type Key struct {
-	ID        string      `json:"id"`     // in the key store
+	ID        string      `json:"id"`     // in the key store; of a key for key agreement, which it only wraps: the fragment of Method
 	Method    string      `json:"method"` // the verification method, a DID URL
 	Purpose   kms.Purpose `json:"purpose"`
-	Curve     kms.Curve   `json:"curve"`
+	Curve     kms.Curve   `json:"curve"` // of a key for key agreement: did.HybridKEM
 	State     KeyState    `json:"state"`
 	Created   time.Time   `json:"created,omitzero"`
 	Expires   time.Time   `json:"expires,omitzero"`
@@ -68,9 +68,12 @@ func (n *Node) Keys(context.Context) ([]Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Key, len(id.Keys))
+	out := make([]Key, 0, len(id.Keys)+len(id.KeyAgreement))
 	for i := range id.Keys {
-		out[i] = n.keyView(id, doc, i)
+		out = append(out, n.keyView(id, doc, i))
+	}
+	for i := range id.KeyAgreement {
+		out = append(out, n.agreementKeyView(id, doc, i))
 	}
 	return out, nil
 }
@@ -98,10 +101,10 @@ type RotateOptions struct {
 }
 
 // RotateKey makes a new key for a purpose and publishes it; the one in use until now stays in the DID document and expires after the
-// overlap. The change is signed before it is published, with the key that was in use, so that peers who know that key accept the new one.
+// overlap. A key for key agreement (did.KeyAgreement) leaves the document then and is erased. The change is signed before it is published, with the key that was in use, so that peers who know that key accept the new one.
 func (n *Node) RotateKey(ctx context.Context, purpose kms.Purpose, o RotateOptions) (Key, error) {
-	if err := purpose.Check(); err != nil {
-		return Key{}, fail(CodeInvalid, "the purpose of a key is assertionMethod or authentication")
+	if err := purpose.Check(); err != nil && purpose != did.KeyAgreement {
+		return Key{}, fail(CodeInvalid, "the purpose of a key is assertionMethod, authentication or keyAgreement")
 	}
 	if o.Overlap < 0 || o.Overlap > maxOverlap {
 		return Key{}, fail(CodeInvalid, "the time that a replaced key stays good is between 0 and %s", maxOverlap)
@@ -109,6 +112,9 @@ func (n *Node) RotateKey(ctx context.Context, purpose kms.Purpose, o RotateOptio
 	n.changing.Lock()
 	defer n.changing.Unlock()
 	old := n.self()
+	if purpose == did.KeyAgreement {
+		return n.rotateAgreementKey(ctx, old, o)
+	}
 	curve := o.Curve
 	number := 0
 	for _, k := range old.Keys {
@@ -171,7 +177,7 @@ func (n *Node) lastKey() (Key, error) {
 }
 
 // RetireKey revokes a key, named by its id in the key store, its verification method or that one's fragment. The key in use cannot be
-// retired: it has to be replaced first.
+// retired: it has to be replaced first. A key for key agreement is erased.
 func (n *Node) RetireKey(ctx context.Context, name string) (Key, error) {
 	n.changing.Lock()
 	defer n.changing.Unlock()
@@ -181,6 +187,9 @@ func (n *Node) RetireKey(ctx context.Context, name string) (Key, error) {
 		return name != "" && (k.Key == name || k.Method == name || fragment == strings.TrimPrefix(name, "#"))
 	})
 	if at < 0 {
+		if i := old.agreementKeyNamed(name); i >= 0 {
+			return n.retireAgreementKey(ctx, old, i)
+		}
 		return Key{}, fail(CodeNotFound, "this node has no key %s", oneLine(name, 100))
 	}
 	if err := old.canChange(); err != nil {
@@ -307,13 +316,18 @@ func (id *identity) document(before *did.Document, added *kms.KeyInfo, now time.
 		return nil, fail(CodeTooMany, "the DID document shows %d keys, as many as it can: receipts need those that signed them", maxDocumentKeys)
 	}
 	slices.Reverse(spec.Keys)
+	var err error
+	if spec.Keys, err = id.agreementSpecs(spec.Keys, now); err != nil {
+		return nil, err
+	}
 	return did.Build(spec)
 }
 
 // retireEnded has the key store give up what keys it may: those that were revoked or have expired. What a crash left undone is done later.
+// The caller holds changing.
 func (n *Node) retireEnded(ctx context.Context) error {
+	errs := []error{n.eraseEndedAgreementKeys(ctx)}
 	id := n.self()
-	var errs []error
 	for i := range id.Keys {
 		k := &id.Keys[i]
 		if !k.ended(n.now()) {
@@ -331,6 +345,13 @@ func (n *Node) retireEnded(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// endKeys is retireEnded from outside a change.
+func (n *Node) endKeys(ctx context.Context) error {
+	n.changing.Lock()
+	defer n.changing.Unlock()
+	return n.retireEnded(ctx)
 }
 
 // ownKey is the key that signs now, as others name it, and the digest of the document that shows it.
@@ -384,15 +405,18 @@ func (n *Node) RotateDataKey(ctx context.Context) (j jobs.Job, err error) {
 	return j, err
 }
 
-// Rewrap has everything that the key store's wrapping key protects protected by another key store: the store's own keys and the sealed VOPRF
-// keys. It can be done again after a crash. The node must not be running.
+// Rewrap has everything that the key store's wrapping key protects protected by another key store: the store's own keys, the keys for key
+// agreement and the sealed VOPRF keys. It can be done again after a crash. The node must not be running.
 func (n *Node) Rewrap(ctx context.Context, to kms.Store) error {
+	n.changing.Lock()
+	defer n.changing.Unlock()
 	n.sealing.Lock()
 	defer n.sealing.Unlock()
 	return n.rewrap(ctx, to)
 }
 
 func (n *Node) rewrap(ctx context.Context, to kms.Store) error {
+	var id *identity
 	err := n.store.Update(ctx, func(tx *store.Tx) error {
 		for item, err := range n.kept.epochs.All(tx, store.Range{}) {
 			if err != nil {
@@ -409,11 +433,14 @@ func (n *Node) rewrap(ctx context.Context, to kms.Store) error {
 				return err
 			}
 		}
-		return nil
+		var err error
+		id, err = n.rewrapAgreementKeys(ctx, tx, to)
+		return err
 	})
 	if err != nil {
 		return err
 	}
+	n.identity.Store(id)
 	if err := n.store.Rewrap(ctx, to); err != nil {
 		return fmt.Errorf("wrapping the store's keys anew: %w", err)
 	}
@@ -426,6 +453,8 @@ func (n *Node) RotateWrappingKey(ctx context.Context) error {
 	if !ok {
 		return fail(CodeUnsupported, "the wrapping key of this key store cannot be rotated")
 	}
+	n.changing.Lock()
+	defer n.changing.Unlock()
 	n.sealing.Lock()
 	defer n.sealing.Unlock()
 	fresh, err := rotator.RotateWrapping(ctx)

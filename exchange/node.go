@@ -80,7 +80,7 @@ type Node struct {
 	confirmed                   bool // only with confirmed peers
 
 	identity   atomic.Pointer[identity]
-	changing   sync.Mutex   // held while the identity is being changed
+	changing   sync.Mutex   // held while the identity is being changed; taken before sealing
 	sealing    sync.RWMutex // held for writing while what is sealed in the store is wrapped with another key
 	refreshes  refreshes
 	challenges *challenges
@@ -179,6 +179,9 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	if err := n.loadIdentity(ctx); err != nil {
 		return nil, err
 	}
+	if err := n.ensureAgreementKey(ctx); err != nil {
+		return nil, err
+	}
 	if n.jobs != nil {
 		n.jobs.Handle(jobInitiate, n.initiate)
 		n.jobs.Handle(jobRespond, n.respond)
@@ -208,7 +211,7 @@ func (n *Node) Run(ctx context.Context) error {
 		case err := <-done:
 			return err
 		case <-tick.C:
-			if err := errors.Join(n.expireSessions(ctx), n.rollOver(ctx), n.register.Tidy(ctx), n.retireEnded(ctx)); err != nil && ctx.Err() == nil {
+			if err := errors.Join(n.expireSessions(ctx), n.rollOver(ctx), n.register.Tidy(ctx), n.endKeys(ctx)); err != nil && ctx.Err() == nil {
 				n.log.Error("ending exchanges that rested too long, removing what ended imports left, retiring keys that were replaced", "error", err)
 			}
 		}

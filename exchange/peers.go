@@ -61,6 +61,7 @@ type (
 		LegalName          string `json:"legalName"`
 		RegistrationNumber string `json:"registrationNumber"`
 		Country            string `json:"country"`
+		KeyAgreement       string `json:"keyAgreement,omitempty"` // of a did:key only, whose DID document can carry none: see encodeAgreementKey
 	}
 	registrationSubject struct {
 		ID           string `json:"id"`           // who asks
@@ -134,7 +135,7 @@ func (n *Node) AddPeer(ctx context.Context, name string, expect Organisation) (P
 	if err != nil {
 		return Peer{}, err
 	}
-	if err := theirs.organisation().check(); err != nil {
+	if err := theirs.check(); err != nil {
 		return Peer{}, &Error{Code: CodePeerError, Detail: "the organisation credential of " + name + " cannot be used", Err: err}
 	}
 	if err := sameOrganisation(name, theirs, expect); err != nil {

@@ -282,7 +282,7 @@ func (n *Node) checkParty(ctx context.Context, m *message, sender, receiver, org
 	if org.ID != m.From {
 		return fail(CodeInvalid, "the organisation credential is not about the sender")
 	}
-	if err := org.organisation().check(); err != nil {
+	if err := org.check(); err != nil {
 		return err
 	}
 	digest, err := digestJSON(credential)

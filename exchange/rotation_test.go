@@ -119,7 +119,7 @@ func TestRotationIsFollowed(t *testing.T) {
 	for _, k := range keys {
 		states = append(states, string(k.State)+" "+string(k.Purpose))
 	}
-	want := []string{"replaced assertionMethod", "replaced authentication", "retired assertionMethod", "active authentication", "active assertionMethod"}
+	want := []string{"replaced assertionMethod", "replaced authentication", "retired assertionMethod", "active authentication", "active assertionMethod", "active keyAgreement"}
 	if !slices.Equal(states, want) {
 		t.Errorf("keys: %q, want %q", states, want)
 	}
@@ -131,7 +131,7 @@ func TestRotationIsFollowed(t *testing.T) {
 func TestRotateErrors(t *testing.T) {
 	w := newWorld(t)
 	a := w.add("a.example")
-	_, err := a.RotateKey(t.Context(), "keyAgreement", RotateOptions{})
+	_, err := a.RotateKey(t.Context(), "capabilityInvocation", RotateOptions{})
 	wantCode(t, err, CodeInvalid)
 	_, err = a.RotateKey(t.Context(), kms.AssertionMethod, RotateOptions{Curve: "P-521"})
 	wantCode(t, err, CodeInvalid)

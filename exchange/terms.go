@@ -40,7 +40,7 @@ func makeContexts() map[string]map[string]any {
 		string(kindConsentReply):    {"previous", "state"},
 		typeAgreement: {"v", "salt", "proposer", "accepter", "purposes", "profiles", "protocols", "proposerSize", "accepterSize", "proposerElements",
 			"accepterElements", "evaluationsPerDay", "epochDays", "possibles", "retentionDays", "begins", "ends"},
-		typeOrganisation: {"legalName", "registrationNumber", "country"},
+		typeOrganisation: {"legalName", "registrationNumber", "country", "keyAgreement"},
 		typeReceipt: {"v", "exchange", "initiator", "responder", "initiatorKey", "responderKey", "initiatorDocument", "responderDocument",
 			"agreement", "purpose", "profile", "protocol", "epoch", "pk", "transcript", "initiatorRoot", "initiatorCount", "responderRoot",
 			"responderCount", "evaluations", "tags", "answersRoot", "matches", "possibles", "started", "ended"},

@@ -233,13 +233,13 @@ func (c *Client) ConfirmPeer(ctx context.Context, did, digits string) (exchange.
 	return call[exchange.Peer](ctx, c, http.MethodPost, at("peers", did, "confirm"), nil, map[string]string{"fingerprint": digits})
 }
 
-// Keys lists the node's signing keys.
+// Keys lists the node's keys.
 func (c *Client) Keys(ctx context.Context) ([]exchange.Key, error) {
 	list, err := call[api.List[exchange.Key]](ctx, c, http.MethodGet, "/keys", nil, nil)
 	return list.Items, err
 }
 
-// RotateKey replaces the key of a purpose ("assertion", "authentication"); curve and overlap may be empty.
+// RotateKey replaces the key of a purpose ("assertion", "authentication", "agreement"); curve and overlap may be empty.
 func (c *Client) RotateKey(ctx context.Context, purpose, curve, overlap string) (exchange.Key, error) {
 	in := map[string]string{"purpose": purpose}
 	if curve != "" {

@@ -25,7 +25,8 @@ func (a *app) keysCommand() *cobra.Command {
 		Short: "The node's keys",
 		Long: `The node's keys. The signing keys are published in its DID document: the assertion key signs
 what lasts, such as receipts; the authentication key signs what is said to other nodes. A key
-that was replaced stays in the document, so that what it signed in its time can be verified.`,
+that was replaced stays in the document, so that what it signed in its time can be verified.
+Files for the node are sealed to the agreement key; one that was replaced is erased once it ends.`,
 	}
 	cmd.AddCommand(a.keysList(), a.keysRotate(), a.keysRetire(), a.keysMigrate())
 	return cmd
@@ -34,7 +35,7 @@ that was replaced stays in the document, so that what it signed in its time can 
 func (a *app) keysList() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "List the signing keys",
+		Short: "List the keys",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(func(c *client.Client) error {
 				keys, err := c.Keys(cmd.Context())
@@ -44,7 +45,7 @@ func (a *app) keysList() *cobra.Command {
 				if a.json {
 					return a.printJSON(itemsOf(keys))
 				}
-				t := newTable(a.out, "STATE", "PURPOSE", "CURVE", "ID", "VERIFICATION METHOD", "CREATED", "GOOD UNTIL")
+				t := newTable(a.out, "STATE", "PURPOSE", "KIND", "ID", "VERIFICATION METHOD", "CREATED", "GOOD UNTIL")
 				for _, k := range keys {
 					until := k.Revoked
 					if until.IsZero() {
@@ -69,6 +70,9 @@ the DID document, in a change signed with the key in use before, so that peers a
 themselves. The replaced key stays good for --overlap, so that exchanges under way can end;
 with --overlap 0s it is revoked at once (use that when the key may be in wrong hands).
 
+agreement is the key to which files for this node are sealed. A file that was sealed to the replaced
+key can be opened until the overlap ends; then that key is erased.
+
 data is the key that the store is encrypted with: a job encrypts everything anew while the node
 works on. wrapping is the key of the key store that protects the data key.`,
 		Example: `  ihyid keys rotate --purpose assertion
@@ -78,13 +82,17 @@ works on. wrapping is the key of the key store that protects the data key.`,
 			return a.with(func(c *client.Client) error {
 				switch purpose {
 				case "assertion", "authentication":
+				case "agreement":
+					if curve != "" {
+						return usagef("--curve is for signing keys")
+					}
 				case "data", "wrapping":
 					if curve != "" || overlap != "" {
-						return usagef("--curve and --overlap are for signing keys")
+						return usagef("--curve and --overlap are for the keys of the DID document")
 					}
 					return a.rotateStoreKey(cmd.Context(), c, purpose, wait)
 				default:
-					return usagef("--purpose must be assertion, authentication, data or wrapping")
+					return usagef("--purpose must be assertion, authentication, agreement, data or wrapping")
 				}
 				k, err := c.RotateKey(cmd.Context(), purpose, curve, overlap)
 				if err != nil {
@@ -95,9 +103,9 @@ works on. wrapping is the key of the key store that protects the data key.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&purpose, "purpose", "", "which key: `assertion|authentication|data|wrapping`")
+	f.StringVar(&purpose, "purpose", "", "which key: `assertion|authentication|agreement|data|wrapping`")
 	f.StringVar(&curve, "curve", "", "of the new signing key: `P-256|P-384`; as before if not given")
-	f.StringVar(&overlap, "overlap", "", "how `long` the replaced signing key stays good, such as 48h (default) or 0s")
+	f.StringVar(&overlap, "overlap", "", "how `long` the replaced key stays good, such as 48h (default) or 0s")
 	f.BoolVar(&wait, "wait", false, "for --purpose data: wait until all is encrypted anew")
 	_ = cmd.MarkFlagRequired("purpose")
 	return cmd
@@ -136,8 +144,8 @@ func (a *app) rotateStoreKey(ctx context.Context, c *client.Client, purpose stri
 func (a *app) keysRetire() *cobra.Command {
 	return &cobra.Command{
 		Use:     "retire ID",
-		Short:   "Revoke a signing key that was replaced",
-		Long:    "Revoke a signing key that was replaced: it signs no more, and what it signed needs evidence of its time.",
+		Short:   "Revoke a key that was replaced",
+		Long:    "Revoke a key that was replaced: it signs no more, and what it signed needs evidence of its time.\nA replaced agreement key is erased: files that were sealed to it cannot be opened any more.",
 		Example: "  ihyid keys retire key-1",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
