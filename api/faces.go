@@ -89,7 +89,7 @@ type Remote interface {
 
 // Register is the organisation's own contacts; *register.Register has it.
 type Register interface {
-	StartImport(ctx context.Context, body io.Reader, o ImportOptions) (jobs.Job, error)
+	StartImport(ctx context.Context, body io.Reader, o ImportOptions, by string) (jobs.Job, error)
 	ImportReport(ctx context.Context, job string, from, limit int) (rows []register.Outcome, next int, err error)
 	List(ctx context.Context, after uint64, limit int) ([]register.Stored, error)
 	Get(ctx context.Context, id uint64) (register.Stored, error)

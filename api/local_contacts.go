@@ -14,6 +14,9 @@ import (
 	"ihyid/exchange/register"
 )
 
+// byLocal is who uses the node's own API, as it is kept with what they do.
+const byLocal = "local"
+
 type importInput struct {
 	Comma     string `query:"comma" maxLength:"3" doc:"What separates columns: a comma, a semicolon, or the word tab. Left out: found from the header."`
 	DateOrder string `query:"date_order" enum:"dmy,mdy" doc:"How dates such as 03/04/1990 are to be read. Left out: they are rejected as ambiguous."`
@@ -98,7 +101,7 @@ func (s *Server) operateContacts(h huma.API) {
 			o.Comma = "\t"
 		}
 		u := &upload{Reader: in.request.Body}
-		job, err := s.register.StartImport(ctx, u, o)
+		job, err := s.register.StartImport(ctx, u, o, byLocal)
 		if err != nil && u.err != nil {
 			err = bodyProblem(u.err)
 		}

@@ -198,6 +198,9 @@ var errorRows = []struct {
 }{
 	{register.ErrNotFound, exchange.CodeNotFound, ""},
 	{register.ErrNoReport, exchange.CodeNotFound, ""},
+	{register.ErrVersion, exchange.CodeConflict, ""},
+	{register.ErrExists, exchange.CodeConflict, ""},
+	{register.ErrInvalid, exchange.CodeInvalid, ""},
 	{register.ErrTooLarge, exchange.CodeTooLarge, ""},
 	{register.ErrOptions, exchange.CodeInvalid, ""},
 	{contacts.ErrTooLarge, exchange.CodeTooLarge, ""},

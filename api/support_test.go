@@ -201,7 +201,7 @@ type fakeRegister struct {
 	err         error
 }
 
-func (f *fakeRegister) StartImport(ctx context.Context, body io.Reader, o api.ImportOptions) (jobs.Job, error) {
+func (f *fakeRegister) StartImport(ctx context.Context, body io.Reader, o api.ImportOptions, _ string) (jobs.Job, error) {
 	if f.startImport != nil {
 		return f.startImport(ctx, body, o)
 	}

@@ -219,7 +219,7 @@ func (tn *testNode) serve(ctx context.Context, r TransportRequest, path string) 
 // importCSV imports a list and waits for the end.
 func (tn *testNode) importCSV(csv string) register.ImportResult {
 	tn.t.Helper()
-	job, err := tn.reg.StartImport(tn.t.Context(), strings.NewReader(csv), register.ImportOptions{})
+	job, err := tn.reg.StartImport(tn.t.Context(), strings.NewReader(csv), register.ImportOptions{}, "local")
 	must(tn.t, err)
 	job = tn.await(job.ID)
 	if job.State != jobs.Done {

@@ -387,9 +387,17 @@ func (x *Index) removal(tx *Tx, entries []IndexEntry) (*indexView, map[Term]uint
 		return nil, nil, err
 	}
 	edits := map[Term]uint64{}
+	fetched, err := v.prefetch(entries)
+	if err != nil {
+		return nil, nil, err
+	}
 	get := func(e entry) (uint64, bool, error) {
-		if ref, ok := edits[e.term()]; ok {
+		t := e.term()
+		if ref, ok := edits[t]; ok {
 			return ref &^ deadFlag, ref != deadFlag, nil
+		}
+		if k, ok := fetched[t]; ok {
+			return k.ref, k.ok, nil
 		}
 		return v.get(e)
 	}

@@ -26,7 +26,7 @@ type node struct {
 	close func()
 }
 
-func open(tb testing.TB, dir, profile string) *node {
+func open(tb testing.TB, dir, profile string, change ...func(*register.Options)) *node {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	keyPath, dbPath := filepath.Join(dir, "keys"), filepath.Join(dir, "node.db")
@@ -43,7 +43,11 @@ func open(tb testing.TB, dir, profile string) *node {
 	queue := jobs.New(s, jobs.Options{})
 	p, err := contacts.BuiltinProfile(profile)
 	check(tb, err)
-	r, err := register.New(register.Options{Store: s, Jobs: queue, Profile: p})
+	o := register.Options{Store: s, Jobs: queue, Profile: p}
+	for _, f := range change {
+		f(&o)
+	}
+	r, err := register.New(o)
 	check(tb, err)
 	done := make(chan error, 1)
 	go func() { done <- queue.Run(ctx) }()
@@ -126,7 +130,7 @@ func benchmarkImport(b *testing.B, size int, profile string) {
 		heap := peak()
 		b.StartTimer()
 		begun := time.Now()
-		job, err := n.StartImport(context.Background(), f, register.ImportOptions{})
+		job, err := n.StartImport(context.Background(), f, register.ImportOptions{}, "local")
 		check(b, err)
 		r := n.await(b, job.ID)
 		b.ReportMetric(float64(size)/time.Since(begun).Seconds(), "contacts/s")
@@ -164,7 +168,7 @@ func BenchmarkOpen(b *testing.B) {
 	f, err := os.Open(contactsFile(b, size))
 	check(b, err)
 	defer f.Close()
-	job, err := n.StartImport(context.Background(), f, register.ImportOptions{})
+	job, err := n.StartImport(context.Background(), f, register.ImportOptions{}, "local")
 	check(b, err)
 	n.await(b, job.ID)
 	n.close()
@@ -189,7 +193,7 @@ func BenchmarkDigests(b *testing.B) {
 	f, err := os.Open(contactsFile(b, size))
 	check(b, err)
 	defer f.Close()
-	job, err := n.StartImport(context.Background(), f, register.ImportOptions{})
+	job, err := n.StartImport(context.Background(), f, register.ImportOptions{}, "local")
 	check(b, err)
 	n.await(b, job.ID)
 	for b.Loop() {

@@ -1,10 +1,8 @@
 package register
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -21,66 +19,71 @@ import (
 var (
 	ErrNotFound = errors.New("there is no such contact")
 	ErrNoReport = errors.New("there is no import with that job")
+	// ErrVersion: somebody else changed the contact since the caller read it.
+	ErrVersion = errors.New("the contact was changed meanwhile; read it again")
+	// ErrExists is wrapped by ExistsError.
+	ErrExists = errors.New("there is such a contact already")
+	// ErrInvalid is wrapped by InvalidError.
+	ErrInvalid = errors.New("the contact cannot be kept")
 )
 
-// Options are what a Register stands on; all but Clock and Logger are needed.
+// Options are what a Register stands on; Store, Jobs and Profile are needed.
 type Options struct {
 	Store   *store.Store
 	Jobs    *jobs.Queue
 	Profile *contacts.Profile // local duplicates are found under it
+	Indexes []FurtherIndex    // kept in step with the contacts, beside the register's own
 	Clock   func() time.Time
 	Logger  *slog.Logger // never sees personal data
 }
 
+// FurtherIndex is an index over contacts that the register keeps in the same transaction as the contacts themselves: values are hashed on all
+// cores, inserted, removed, and erased where the contact is erased.
+type FurtherIndex struct {
+	Index *store.Index
+	// Values appends what a contact is to be found by, each value once. It is called concurrently, and gives the same values for the same contact.
+	Values func(dst [][]byte, c *contacts.Contact) [][]byte
+}
+
+// Change is what became of one contact in a transaction.
+type Change struct {
+	ID     uint64
+	Before *contacts.Contact // nil: it was not there
+	After  *contacts.Contact // nil: it is gone
+	Into   uint64            // of a contact that is gone because it was merged: the one that it is part of now
+	Erased bool              // it is gone for good: nothing about it may stay
+}
+
+// Watcher is told of every change of contacts in the transaction that makes it; its error undoes all of it.
+type Watcher interface {
+	ContactsChanged(tx *store.Tx, by string, changes []Change) error
+}
+
 // Register is the node's own contacts. It is safe for concurrent use.
+//
+// Everything that changes contacts takes by: who does it, the id of an account, or "local" for whoever may use the node's socket. It is kept
+// with the contact.
 type Register struct {
-	store   *store.Store
-	jobs    *jobs.Queue
-	profile *contacts.Profile
-	now     func() time.Time
-	log     *slog.Logger
+	store    *store.Store
+	jobs     *jobs.Queue
+	profile  *contacts.Profile
+	further  []FurtherIndex
+	watchers []Watcher
+	encoders sync.Pool // of *contacts.Encoder for profile
+	now      func() time.Time
+	log      *slog.Logger
 
 	contacts   *store.Collection[record]
-	duplicates *store.Collection[duplicate]
+	duplicates *store.Collection[duplicate] // open pairs
+	reverse    *store.Collection[struct{}]  // the same, the younger contact first
 	outcomes   *store.Collection[[]Outcome]
 	index      *store.Index // match digests under the profile
 	ids        *store.Index // external ids, and whole records
 	numbers    *store.Collection[numbers]
 
 	importing sync.Mutex
-}
-
-// record is a contact as it is kept.
-type record struct {
-	contacts.Contact
-	Created time.Time `json:"created"`
-	Updated time.Time `json:"updated,omitzero"`
-	Import  string    `json:"import,omitempty"` // job
-	Line    int       `json:"line,omitempty"`
-}
-
-// Stored is a contact with its number.
-type Stored struct {
-	ID uint64 `json:"id"`
-	contacts.Contact
-	PhoneticID string    `json:"phonetic_id,omitempty"` // of the original scheme, where all its parts are there
-	Created    time.Time `json:"created"`
-	Updated    time.Time `json:"updated"`
-}
-
-// duplicate is a pair of contacts that agree in match keys, to be decided by a person.
-type duplicate struct {
-	Keys  uint32    `json:"keys"`
-	Found time.Time `json:"found"`
-}
-
-// DuplicatePair is such a pair with both contacts.
-type DuplicatePair struct {
-	ID   string   `json:"id"` // "17-204"
-	A    Stored   `json:"a"`
-	B    Stored   `json:"b"`
-	Tier string   `json:"tier"`
-	Keys []string `json:"keys"` // names of the match keys that agree
+	counter   sync.Mutex
+	next      uint64 // number of the next contact; 0: not read yet
 }
 
 // New opens the register in a store, and takes its jobs upon it.
@@ -88,7 +91,8 @@ func New(o Options) (*Register, error) {
 	if o.Store == nil || o.Jobs == nil || o.Profile == nil {
 		return nil, errors.New("register: store, jobs and profile are needed")
 	}
-	r := &Register{store: o.Store, jobs: o.Jobs, profile: o.Profile, now: o.Clock, log: o.Logger}
+	r := &Register{store: o.Store, jobs: o.Jobs, profile: o.Profile, further: o.Indexes, now: o.Clock, log: o.Logger}
+	r.encoders.New = func() any { return o.Profile.NewEncoder() }
 	if r.now == nil {
 		r.now = time.Now
 	}
@@ -96,11 +100,13 @@ func New(o Options) (*Register, error) {
 		r.log = slog.New(slog.DiscardHandler)
 	}
 	digest := o.Profile.Digest()
+	under := hex.EncodeToString(digest[:8])
 	r.contacts = store.NewCollection[record](o.Store, "contacts", 1, store.WithCodec[record](recordCodec{}))
-	r.duplicates = store.NewCollection[duplicate](o.Store, "duplicates/"+hex.EncodeToString(digest[:8]), 1)
+	r.duplicates = store.NewCollection[duplicate](o.Store, "duplicates/"+under, 1)
+	r.reverse = store.NewCollection[struct{}](o.Store, "duplicates-of/"+under, 1)
 	r.outcomes = store.NewCollection[[]Outcome](o.Store, "outcomes", 1)
 	r.numbers = store.NewCollection[numbers](o.Store, "numbers", 1)
-	r.index = store.NewIndex(o.Store, "digests/"+hex.EncodeToString(digest[:8]), store.MaxEqual(maxEqual), store.MaxHits(maxHits))
+	r.index = store.NewIndex(o.Store, "digests/"+under, store.MaxEqual(maxEqual), store.MaxHits(maxHits))
 	r.ids = store.NewIndex(o.Store, "ids", store.MaxEqual(maxEqual), store.MaxHits(maxHits))
 	r.jobs.Handle(JobImport, r.runImport)
 	return r, nil
@@ -112,71 +118,8 @@ const (
 	maxHits  = 8
 )
 
-// recordCodec writes records as JSON; the hot path of an import must not go through reflection.
-type recordCodec struct{}
-
-func (recordCodec) Append(dst []byte, r *record) ([]byte, error) {
-	dst = append(dst, '{')
-	for _, f := range contacts.Fields() {
-		v := r.Value(f)
-		if v == "" {
-			continue
-		}
-		dst = append(dst, '"')
-		dst = append(dst, f.String()...)
-		dst = append(dst, `":`...)
-		dst = appendString(dst, v)
-		dst = append(dst, ',')
-	}
-	dst = append(dst, `"created":"`...)
-	dst = r.Created.AppendFormat(dst, time.RFC3339Nano)
-	dst = append(dst, '"')
-	if !r.Updated.IsZero() {
-		dst = append(dst, `,"updated":"`...)
-		dst = r.Updated.AppendFormat(dst, time.RFC3339Nano)
-		dst = append(dst, '"')
-	}
-	if r.Import != "" {
-		dst = append(dst, `,"import":`...)
-		dst = appendString(dst, r.Import)
-		dst = fmt.Appendf(dst, `,"line":%d`, r.Line)
-	}
-	return append(dst, '}'), nil
-}
-
-// appendString writes a JSON string; contacts hold valid UTF-8 only.
-func appendString(dst []byte, s string) []byte {
-	plain := true
-	for i := 0; i < len(s); i++ {
-		if s[i] < ' ' || s[i] == '"' || s[i] == '\\' {
-			plain = false
-			break
-		}
-	}
-	if plain {
-		dst = append(dst, '"')
-		dst = append(dst, s...)
-		return append(dst, '"')
-	}
-	quoted, err := json.Marshal(s)
-	if err != nil {
-		return append(dst, `""`...)
-	}
-	return append(dst, quoted...)
-}
-
-func (recordCodec) Decode(data []byte, r *record) error { return json.Unmarshal(data, r) }
-
-func (r *record) stored(id uint64) Stored {
-	s := Stored{ID: id, Contact: r.Contact, Created: r.Created, Updated: r.Updated}
-	if s.Updated.IsZero() {
-		s.Updated = s.Created
-	}
-	if p, ok := contacts.PhoneticID(&r.Contact); ok {
-		s.PhoneticID = p
-	}
-	return s
-}
+// Watch adds a watcher. Call it before anything changes contacts.
+func (r *Register) Watch(w Watcher) { r.watchers = append(r.watchers, w) }
 
 // Profile is the one under which local duplicates are found.
 func (r *Register) Profile() *contacts.Profile { return r.profile }
@@ -261,67 +204,4 @@ func (r *Register) each(ctx context.Context, fn func(batch []Stored) error) erro
 		}
 		after = batch[len(batch)-1].ID
 	}
-}
-
-// Duplicates lists up to limit pairs of contacts that may be the same person, after the pair with the id given ("" for the first).
-// Pairs of which a contact is gone are left out.
-func (r *Register) Duplicates(ctx context.Context, after string, limit int) ([]DuplicatePair, error) {
-	out := []DuplicatePair{}
-	from, err := pairKeyAfter(after)
-	if err != nil {
-		return nil, err
-	}
-	err = r.store.View(ctx, func(tx *store.Tx) error {
-		for item, err := range r.duplicates.All(tx, store.Range{From: from}) {
-			if err != nil {
-				return err
-			}
-			if bytes.Equal(item.Key, from) {
-				continue
-			}
-			p, err := r.pair(tx, item.Key, item.Value)
-			if errors.Is(err, ErrNotFound) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			if out = append(out, p); len(out) >= limit {
-				break
-			}
-		}
-		return nil
-	})
-	return out, err
-}
-
-func (r *Register) pair(tx *store.Tx, key []byte, d duplicate) (DuplicatePair, error) {
-	if len(key) != 16 {
-		return DuplicatePair{}, errors.New("a kept pair of duplicates is damaged")
-	}
-	a, _ := store.ParseID(key[:8])
-	b, _ := store.ParseID(key[8:])
-	p := DuplicatePair{ID: fmt.Sprintf("%d-%d", a, b), Tier: r.profile.Tier(d.Keys).String(), Keys: r.profile.KeyNames(d.Keys)}
-	var err error
-	if p.A, err = r.get(tx, a); err != nil {
-		return p, err
-	}
-	p.B, err = r.get(tx, b)
-	return p, err
-}
-
-// pairKey is the key of a pair: the older contact first.
-func pairKey(a, b uint64) []byte {
-	return append(store.ID(min(a, b)), store.ID(max(a, b))...)
-}
-
-func pairKeyAfter(id string) ([]byte, error) {
-	if id == "" {
-		return nil, nil
-	}
-	var a, b uint64
-	if _, err := fmt.Sscanf(id, "%d-%d", &a, &b); err != nil || fmt.Sprintf("%d-%d", a, b) != id {
-		return nil, fmt.Errorf("%w: a pair of duplicates is named like 17-204", ErrNotFound)
-	}
-	return pairKey(a, b), nil
 }
