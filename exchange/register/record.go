@@ -25,9 +25,9 @@ type record struct {
 
 // Stored is a contact with its number.
 type Stored struct {
-	ID      uint64 `json:"id"`
-	Version uint64 `json:"version"` // 1, and one more with every change
+	ID uint64 `json:"id"`
 	contacts.Contact
+	Version    uint64    `json:"version"`               // 1, and one more with every change
 	PhoneticID string    `json:"phonetic_id,omitempty"` // of the original scheme, where all its parts are there
 	Created    time.Time `json:"created"`
 	CreatedBy  string    `json:"created_by,omitempty"`
