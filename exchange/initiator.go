@@ -2,15 +2,12 @@ package exchange
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
-	"ihyid/exchange/answer"
 	"ihyid/exchange/merkle"
 	"ihyid/exchange/noise"
 	"ihyid/exchange/voprf"
@@ -81,18 +78,6 @@ func (n *Node) StartExchange(ctx context.Context, r Request) (Exchange, error) {
 		return Exchange{}, err
 	}
 	return n.view(s, peer.Peer.Organisation.Name), nil
-}
-
-type sessionParams struct {
-	Exchange string `json:"exchange"`
-}
-
-func (n *Node) seed() ([]byte, error) {
-	seed := make([]byte, 32)
-	if _, err := io.ReadFull(n.rand, seed); err != nil {
-		return nil, fmt.Errorf("reading randomness: %w", err)
-	}
-	return seed, nil
 }
 
 func checkPurpose(purpose string) error {
@@ -251,15 +236,6 @@ func (n *Node) prepareBundle(ctx context.Context, t *jobs.Task, s *session) (Sta
 	return s.State, err
 }
 
-// prepareNoise makes the entries of the protocol noise.
-func (n *Node) prepareNoise(_ context.Context, _ *jobs.Task, s *session, own *ownSet) (*merkle.Commitment, error) {
-	bundle, err := noise.Build(own.digests, s.seed32())
-	if err != nil {
-		return nil, err
-	}
-	return merkle.Commit(bundle.Entries, noise.EntrySize)
-}
-
 // Subjects of the messages of an exchange.
 type (
 	openingSubject struct {
@@ -301,87 +277,6 @@ type (
 		Possibles  string            `json:"possibles,omitempty"`
 	}
 )
-
-// ask sends the message of a step (signing it the first time, sending the same again later), verifies the reply, and keeps both
-// with what apply changes in the session, in one transaction.
-func (n *Node) ask(ctx context.Context, s *session, to peerAddress, k, want kind, subject any, attached [][]byte,
-	apply func(m *message, token string) error, also func(tx *store.Tx) error) error {
-	sent, err := n.ownLetter(ctx, s, k, subject, attached)
-	if err != nil {
-		return err
-	}
-	m, token, err := n.converse(ctx, to, k, s.ID, want, append([][]byte{sent.Credential}, rawBytes(sent.Attached)...)...)
-	if err != nil {
-		return err
-	}
-	if err := apply(m, token); err != nil {
-		return err
-	}
-	s.Previous = m.Digest
-	return n.store.Update(ctx, func(tx *store.Tx) error {
-		if err := n.kept.letters.Put(tx, letterKey(s.ID, want), letterOf(m)); err != nil {
-			return err
-		}
-		if err := n.putDocument(tx, m.Document); err != nil {
-			return err
-		}
-		if also != nil {
-			if err := also(tx); err != nil {
-				return err
-			}
-		}
-		return n.putSession(tx, s)
-	})
-}
-
-// ownLetter gives the own message of a step: the kept one, or a new one, kept before it is sent.
-func (n *Node) ownLetter(ctx context.Context, s *session, k kind, subject any, attached [][]byte) (*letter, error) {
-	var out *letter
-	err := n.store.View(ctx, func(tx *store.Tx) error {
-		l, err := n.kept.letters.Get(tx, letterKey(s.ID, k))
-		if err == nil {
-			out = &l
-		} else if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		return err
-	})
-	if err != nil || out != nil {
-		return out, err
-	}
-	by := ""
-	if k == kindOpening {
-		by = s.InitiatorKey
-	}
-	credential, err := n.issueBy(ctx, by, string(k), subject, messageLife)
-	if err != nil {
-		return nil, err
-	}
-	out = &letter{From: n.DID(), Credential: credential, Attached: rawMessages(attached)}
-	return out, n.store.Update(ctx, func(tx *store.Tx) error {
-		return n.kept.letters.Put(tx, letterKey(s.ID, k), *out)
-	})
-}
-
-func letterOf(m *message) letter {
-	return letter{From: m.From, Credential: m.Credential, Attached: rawMessages(m.Attached), Presentation: m.Whole}
-}
-
-func rawMessages(in [][]byte) []json.RawMessage {
-	var out []json.RawMessage
-	for _, b := range in {
-		out = append(out, b)
-	}
-	return out
-}
-
-func rawBytes(in []json.RawMessage) [][]byte {
-	var out [][]byte
-	for _, b := range in {
-		out = append(out, b)
-	}
-	return out
-}
 
 func (n *Node) sendOpening(ctx context.Context, s *session, to peerAddress) error {
 	// Once it is signed, the opening stays as it is: until then it names the key and the document of now.
@@ -586,151 +481,4 @@ func (n *Node) sendChunks(ctx context.Context, t *jobs.Task, s *session, to peer
 	}
 	s.State = next
 	return n.save(ctx, s)
-}
-
-// ownEntries makes the entries of an own set again.
-func (n *Node) ownEntries(ctx context.Context, s *session, set string) ([]byte, error) {
-	if set != setBundle {
-		return n.getSet(ctx, s.ID, set)
-	}
-	own, err := n.loadOwn(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	bundle, err := noise.Build(own.digests, s.seed32())
-	if err != nil {
-		return nil, err
-	}
-	return bundle.Entries, nil
-}
-
-func (n *Node) fetchClaims(ctx context.Context, t *jobs.Task, s *session, to peerAddress) error {
-	if _, err := n.progress(ctx, t, s, to, StateClaiming); err != nil {
-		return err
-	}
-	subject := stepSubject{Exchange: s.ID, Previous: s.Previous, Transcript: s.Transcript}
-	return n.ask(ctx, s, to, kindClaims, kindClaimsReply, subject, nil, func(m *message, _ string) error {
-		var c setSubject
-		if err := m.read(&c); err != nil {
-			return err
-		}
-		if c.Exchange != s.ID || c.Transcript != s.Transcript {
-			return fail(CodeMismatch, "the other node's claims are of another exchange")
-		}
-		if err := c.Commitment.Validate(noise.ClaimSize, maxClaims(s.OwnCount)); err != nil {
-			return &Error{Code: CodeCommitment, Detail: "the other node's commitment to its claims is wrong", Err: err}
-		}
-		s.Sets[setClaims], s.State = &c.Commitment, StateClaiming
-		return nil
-	}, nil)
-}
-
-// maxClaims bounds the claims on a bundle: a digest that more than three contacts share is not sent.
-func maxClaims(entries uint64) uint64 { return entries * maxSharers }
-
-// takeClaims fetches the claims, checks every one of them, and works out the pairs.
-func (n *Node) takeClaims(ctx context.Context, s *session, to peerAddress) error {
-	data, err := n.fetchSet(ctx, s, to, setClaims, s.Sets[setClaims])
-	if err != nil {
-		return err
-	}
-	own, err := n.loadOwn(ctx, s)
-	if err != nil {
-		return err
-	}
-	p, err := n.sessionProfile(s)
-	if err != nil {
-		return err
-	}
-	transcript, err := hash32(s.Transcript)
-	if err != nil {
-		return err
-	}
-	pairs, err := pairsFromClaims(p, own, s.seed32(), transcript, data)
-	if err != nil {
-		return err
-	}
-	pairs = s.disclosed(pairs)
-	entries, err := encodeAnswers(pairs, s.seed32())
-	if err != nil {
-		return err
-	}
-	commitment, err := merkle.Commit(entries, answer.Size)
-	if err != nil {
-		return err
-	}
-	s.Sets[setAnswers], s.State = commitment, StateAnswering
-	matches := s.setResult(p, pairs)
-	return n.store.Update(ctx, func(tx *store.Tx) error {
-		if err := n.putMatches(tx, s, matches); err != nil {
-			return err
-		}
-		if err := n.putSet(tx, s.ID, setAnswers, entries, merkle.MaxChunkBytes); err != nil {
-			return err
-		}
-		return n.putSession(tx, s)
-	})
-}
-
-func (n *Node) sendAnswers(ctx context.Context, t *jobs.Task, s *session, to peerAddress) error {
-	sent, err := n.hasLetter(ctx, s, kindAnswersReply)
-	if err != nil {
-		return err
-	}
-	if !sent {
-		subject := setSubject{
-			Exchange: s.ID, Previous: s.Previous, Transcript: s.Transcript, Commitment: *s.Sets[setAnswers],
-			Matches: fmt.Sprint(s.Pairs), Possibles: fmt.Sprint(s.Maybes),
-		}
-		err := n.ask(ctx, s, to, kindAnswers, kindAnswersReply, subject, nil, func(m *message, _ string) error {
-			var r stepSubject
-			if err := m.read(&r); err != nil {
-				return err
-			}
-			if r.Exchange != s.ID || r.Transcript != s.Transcript {
-				return fail(CodeMismatch, "the other node's answer is about another exchange")
-			}
-			return nil
-		}, nil)
-		if err != nil {
-			return err
-		}
-	}
-	return n.sendChunks(ctx, t, s, to, setAnswers, StateReceipt)
-}
-
-func (n *Node) hasLetter(ctx context.Context, s *session, k kind) (bool, error) {
-	found := false
-	err := n.store.View(ctx, func(tx *store.Tx) error {
-		_, err := n.kept.letters.Get(tx, letterKey(s.ID, k))
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		found = err == nil
-		return err
-	})
-	return found, err
-}
-
-func (s *session) seed32() (out [32]byte) {
-	copy(out[:], s.Seed)
-	return out
-}
-
-func hash32(text string) (out [32]byte, err error) {
-	b, err := hex.DecodeString(text)
-	if err != nil || len(b) != 32 {
-		return out, fmt.Errorf("%q is not 32 bytes in hex", oneLine(text, 80))
-	}
-	copy(out[:], b)
-	return out, nil
-}
-
-// parseCount reads a decimal string without sign or leading zeros.
-func parseCount(s string) (uint64, error) {
-	var v uint64
-	if _, err := fmt.Sscan(s, &v); err != nil || fmt.Sprint(v) != s {
-		return 0, fmt.Errorf("not a count")
-	}
-	return v, nil
 }

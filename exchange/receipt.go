@@ -256,19 +256,6 @@ func readReceipt(credential []byte) (st Statement, err error) {
 	return st, readExact(subject, &st)
 }
 
-func (n *Node) keptLetter(ctx context.Context, s *session, k kind) (*letter, error) {
-	var out *letter
-	err := n.store.View(ctx, func(tx *store.Tx) error {
-		l, err := n.kept.letters.Get(tx, letterKey(s.ID, k))
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		out = &l
-		return err
-	})
-	return out, err
-}
-
 // Receipts lists all receipts, newest first.
 func (n *Node) Receipts(ctx context.Context) ([]ReceiptInfo, error) {
 	out := []ReceiptInfo{}

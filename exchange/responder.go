@@ -2,13 +2,9 @@ package exchange
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
-	"time"
 
-	"ihyid/exchange/answer"
 	"ihyid/exchange/merkle"
-	"ihyid/exchange/noise"
 	"ihyid/store"
 	"ihyid/store/jobs"
 )
@@ -108,69 +104,6 @@ func (n *Node) onOpening(ctx context.Context, m *message, peer *peerRecord) (*re
 	return &reply{credentials: [][]byte{credential}, token: token}, nil
 }
 
-// policy says under which agreement an opening falls, and whether the operator is to be asked: not under an agreement, nor if there is none
-// with the peer at all, unless the node asks always.
-func (n *Node) policy(ctx context.Context, o *openingSubject, peer *peerRecord) (agreed *Agreement, ask bool, err error) {
-	if o.Agreement == peer.Peer.Registration {
-		_, any, err := n.standing(ctx, o.Initiator, o.Profile, o.Purpose, o.Protocol)
-		return nil, any || n.askAlways, err
-	}
-	r, err := n.agreement(ctx, o.Agreement)
-	if CodeOf(err) == CodeNotFound || err == nil && r.Peer != o.Initiator {
-		return nil, false, fail(CodeMismatch, "the bundle names neither the registration nor an agreement that this node has with you")
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	if r.State != AgreementActive {
-		return nil, false, fail(CodePeerState, "the agreement is %s here", r.State)
-	}
-	return &r.Agreement, false, r.Terms.covers(n.now(), o.Profile, o.Purpose, o.Protocol)
-}
-
-// ApproveExchange lets an exchange run that waits for this node's operator.
-func (n *Node) ApproveExchange(ctx context.Context, id string) (Exchange, error) {
-	return n.decideExchange(ctx, id, func(s *session) error {
-		s.State = StateOpening
-		return n.store.Update(ctx, func(tx *store.Tx) error {
-			job, err := n.jobs.Enqueue(tx, jobRespond, sessionParams{Exchange: s.ID})
-			if err != nil {
-				return err
-			}
-			s.Job = job.ID
-			return n.putSession(tx, s)
-		})
-	})
-}
-
-// RefuseExchange ends an exchange that waits for this node's operator. The peer is told that it was refused, not why.
-func (n *Node) RefuseExchange(ctx context.Context, id, reason string) (Exchange, error) {
-	if err := checkReason(reason); err != nil {
-		return Exchange{}, err
-	}
-	return n.decideExchange(ctx, id, func(s *session) error {
-		return n.endSession(ctx, s, fail(CodePeerState, "refused here: %s", reason))
-	})
-}
-
-func (n *Node) decideExchange(ctx context.Context, id string, act func(s *session) error) (Exchange, error) {
-	decide := func() error {
-		defer n.locks.lock(id)()
-		s, err := n.session(ctx, id)
-		if err != nil {
-			return err
-		}
-		if s.State != StateWaiting {
-			return fail(CodeExchangeState, "exchange %s is %s: there is nothing to decide", s.ID, s.State)
-		}
-		return act(s)
-	}
-	if err := decide(); err != nil {
-		return Exchange{}, err
-	}
-	return n.Exchange(ctx, id)
-}
-
 // reopen answers an opening that was heard before: with the same credential and a new token.
 func (n *Node) reopen(ctx context.Context, s *session, m *message, token string) (*reply, error) {
 	if s.Peer != m.From || s.Role != Responder {
@@ -239,38 +172,6 @@ func (n *Node) checkOpening(ctx context.Context, m *message, o *openingSubject, 
 		return "", fail(CodeTooMany, "you have %d exchanges open here; finish one or let it expire", open)
 	}
 	return profile, nil
-}
-
-// keepLetters keeps a request and the reply to it.
-func (n *Node) keepLetters(tx *store.Tx, s *session, m *message, k kind, credential []byte, attached [][]byte) error {
-	if err := n.kept.letters.Put(tx, letterKey(s.ID, m.Kind), letterOf(m)); err != nil {
-		return err
-	}
-	return n.kept.letters.Put(tx, letterKey(s.ID, k), letter{From: n.DID(), Credential: credential, Attached: rawMessages(attached)})
-}
-
-// replyAgain gives the kept reply to a request that was heard before, nil if it was not; another request in its place is a conflict.
-func (n *Node) replyAgain(ctx context.Context, s *session, m *message, k kind) (*reply, error) {
-	var out *reply
-	err := n.store.View(ctx, func(tx *store.Tx) error {
-		heard, err := n.kept.letters.Get(tx, letterKey(s.ID, m.Kind))
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if !sameJSON(heard.Credential, m.Credential) {
-			return fail(CodeConflict, "this step of the exchange was taken before with another message")
-		}
-		l, err := n.kept.letters.Get(tx, letterKey(s.ID, k))
-		if err != nil {
-			return err
-		}
-		out = &reply{credentials: append([][]byte{l.Credential}, rawBytes(l.Attached)...)}
-		return nil
-	})
-	return out, err
 }
 
 // answerStep does what all later steps have in common. The request must be of this exchange's initiator, follow the message before it and name
@@ -376,75 +277,6 @@ func (n *Node) onAcceptance(ctx context.Context, m *message, _ *peerRecord) (*re
 			Commitment: *s.Sets[setTags], Epoch: s.Epoch, PK: s.PK, Transcript: s.Transcript,
 		}, nil, nil, nil
 	})
-}
-
-func (n *Node) onClaims(ctx context.Context, m *message, _ *peerRecord) (*reply, error) {
-	var r stepSubject
-	if err := m.read(&r); err != nil {
-		return nil, err
-	}
-	return n.answerStep(ctx, m, r.Previous, r.Transcript, r.Exchange, kindClaimsReply, func(s *session) (any, [][]byte, func(*store.Tx) error, error) {
-		if s.Protocol != ProtocolNoise || s.State != StateClaiming {
-			return nil, nil, nil, notYet(s)
-		}
-		return setSubject{Exchange: s.ID, Previous: m.Digest, Transcript: s.Transcript, Commitment: *s.Sets[setClaims]}, nil, nil, nil
-	})
-}
-
-func (n *Node) onAnswers(ctx context.Context, m *message, _ *peerRecord) (*reply, error) {
-	var a setSubject
-	if err := m.read(&a); err != nil {
-		return nil, err
-	}
-	return n.answerStep(ctx, m, a.Previous, a.Transcript, a.Exchange, kindAnswersReply, func(s *session) (any, [][]byte, func(*store.Tx) error, error) {
-		if s.Protocol != ProtocolNoise || s.State != StateClaiming {
-			return nil, nil, nil, notYet(s)
-		}
-		// Every claim concerns at most maxSharers contacts of the initiator.
-		if err := a.Commitment.Validate(answer.Size, s.Sets[setClaims].Count*maxSharers); err != nil {
-			return nil, nil, nil, &Error{Code: CodeCommitment, Detail: "the commitment to the answers is wrong", Err: err}
-		}
-		matches, err1 := parseCount(a.Matches)
-		possibles, err2 := parseCount(a.Possibles)
-		if err1 != nil || err2 != nil || matches+possibles != a.Commitment.Count {
-			return nil, nil, nil, fail(CodeCommitment, "the numbers of matches and possibles do not add up to the number of answers")
-		}
-		s.Sets[setAnswers], s.State = &a.Commitment, StateAnswering
-		s.Arrived[setAnswers] = make([]edges, a.Commitment.Chunks())
-		s.Pairs, s.Maybes = matches, possibles
-		if a.Commitment.Chunks() == 0 {
-			if _, err := n.takeAnswers(ctx, s, nil); err != nil {
-				return nil, nil, nil, err
-			}
-		}
-		return stepSubject{Exchange: s.ID, Previous: m.Digest, Transcript: s.Transcript}, nil, nil, nil
-	})
-}
-
-// authorise finds the exchange that a bearer token is good for.
-func (n *Node) authorise(ctx context.Context, token, id string) (*session, error) {
-	refused := fail(CodeToken, "the token is missing, wrong or expired; send the opening again for a new one")
-	if !isHex(token, 32) || !isHex(id, 16) {
-		return nil, refused
-	}
-	s, err := n.session(ctx, id)
-	if CodeOf(err) == CodeUnknownExchange {
-		return nil, refused
-	}
-	if err != nil {
-		return nil, err
-	}
-	if s.Role != Responder || subtle.ConstantTimeCompare([]byte(hashToken(token)), []byte(s.Token)) != 1 || !n.now().Before(s.TokenExpiry) {
-		return nil, refused
-	}
-	peer, err := n.peer(ctx, s.Peer)
-	if err != nil {
-		return nil, err
-	}
-	if peer.Peer.State != PeerApproved {
-		return nil, fail(CodePeerSuspended, "this node has suspended you; ask its administrator why")
-	}
-	return s, nil
 }
 
 // Progress tells the initiator how far its exchange is here.
@@ -556,57 +388,6 @@ func (n *Node) beginMatching(tx *store.Tx, s *session) error {
 	return err
 }
 
-// complete reports whether all chunks of a set have arrived.
-func complete(arrived []edges) bool {
-	for _, e := range arrived {
-		if e.First == nil {
-			return false
-		}
-	}
-	return true
-}
-
-// getSetWith reads a set of which one chunk is not kept yet.
-func (n *Node) getSetWith(ctx context.Context, id, set string, index uint32, body []byte) ([]byte, error) {
-	before, err := n.getSet(ctx, id, set)
-	if err != nil {
-		return nil, err
-	}
-	at := min(int(index)*merkle.ChunkEntries(answer.Size)*answer.Size, len(before))
-	out := append([]byte{}, before[:at]...)
-	out = append(out, body...)
-	return append(out, before[at:]...), nil
-}
-
-// GetChunk gives the initiator one chunk of a set of this node: in the protocol noise the claims; in voprf the tags, the evaluations of the
-// initiator's own points, and the answers.
-func (n *Node) GetChunk(ctx context.Context, token, id, set string, index uint32) ([]byte, error) {
-	s, err := n.authorise(ctx, token, id)
-	if err != nil {
-		return nil, err
-	}
-	if s.State == StateFailed {
-		return nil, failedHere(s)
-	}
-	switch {
-	case s.Protocol == ProtocolVOPRF && set == setEvaluated:
-		return n.evaluated(ctx, s, index)
-	case s.Protocol == ProtocolVOPRF && (set == setTags && s.Transcript != "" || set == setAnswers && s.State == StateReceipt):
-	case s.Protocol == ProtocolNoise && set == setClaims:
-	default:
-		return nil, fail(CodeExchangeState, "this exchange has no such chunk to give")
-	}
-	if c := s.Sets[set]; c == nil || int64(index) >= int64(c.Chunks()) {
-		return nil, fail(CodeExchangeState, "this exchange has no such chunk to give")
-	}
-	var out []byte
-	err = n.store.View(ctx, func(tx *store.Tx) error {
-		out, err = n.kept.chunks.Get(tx, chunkKey(id, set, index))
-		return err
-	})
-	return out, err
-}
-
 // respond is the responder's job: to make the own set once the exchange is opened, and to match once the bundle is here.
 func (n *Node) respond(ctx context.Context, t *jobs.Task) error {
 	var p sessionParams
@@ -675,16 +456,6 @@ func (n *Node) commitOwn(ctx context.Context, t *jobs.Task, s *session) error {
 	})
 }
 
-// commitNoise commits to the own digests without ever sending them: an auditor could have it opened.
-func (n *Node) commitNoise(_ context.Context, _ *jobs.Task, s *session, own *ownSet) (*committed, error) {
-	set, err := noise.Build(own.digests, s.seed32())
-	if err != nil {
-		return nil, err
-	}
-	commitment, err := merkle.Commit(set.Entries, noise.EntrySize)
-	return &committed{commitment: commitment}, err
-}
-
 // advance changes a session in the state in which a job left it; if it is in another state by now, the job's work is dropped.
 func (n *Node) advance(ctx context.Context, s *session, in State, change func(tx *store.Tx, s *session) error) error {
 	defer n.locks.lock(s.ID)()
@@ -698,145 +469,4 @@ func (n *Node) advance(ctx context.Context, s *session, in State, change func(tx
 		}
 		return n.putSession(tx, now)
 	})
-}
-
-// matchCursor is how far a matching job is: it can go on from there after a restart.
-type matchCursor struct {
-	Next int         `json:"next"`
-	Hits []noise.Hit `json:"hits"`
-}
-
-// matchNoise tries every own digest on every entry of the bundle and makes a claim of every hit.
-func (n *Node) matchNoise(ctx context.Context, t *jobs.Task, s *session) error {
-	own, err := n.loadOwn(ctx, s)
-	if err != nil {
-		return err
-	}
-	entries, err := n.getSet(ctx, s.ID, setBundle)
-	if err != nil {
-		return err
-	}
-	var cursor matchCursor
-	if _, err := t.Cursor(&cursor); err != nil {
-		return err
-	}
-	saved := n.now()
-	err = noise.NewMatcher(own.digests).Match(ctx, entries, cursor.Next, func(step noise.Step) error {
-		cursor.Next, cursor.Hits = step.Next, append(cursor.Hits, step.Hits...)
-		t.Progress(uint64(step.Next), uint64(step.Total))
-		if n.now().Sub(saved) < 10*time.Second {
-			return nil
-		}
-		saved = n.now()
-		return n.store.Update(ctx, func(tx *store.Tx) error {
-			return t.Save(tx, cursor, uint64(step.Next), uint64(step.Total))
-		})
-	})
-	if err != nil {
-		return err
-	}
-	transcript, err := hash32(s.Transcript)
-	if err != nil {
-		return err
-	}
-	var claims []noise.Claim
-	for _, h := range cursor.Hits {
-		for _, holder := range own.holders(h.Digest) {
-			c, err := noise.NewClaim(entries, h.Entry, &own.digests[h.Digest], rowOf(s.seed32(), holder.contact), &transcript)
-			if err != nil {
-				return err
-			}
-			claims = append(claims, c)
-		}
-	}
-	data, err := noise.EncodeClaims(claims)
-	if err != nil {
-		return err
-	}
-	commitment, err := merkle.Commit(data, noise.ClaimSize)
-	if err != nil {
-		return err
-	}
-	return n.advance(ctx, s, StateMatching, func(tx *store.Tx, s *session) error {
-		s.Sets[setClaims], s.State = commitment, StateClaiming
-		chunk := commitment.ChunkEntries * noise.ClaimSize
-		return n.putSet(tx, s.ID, setClaims, data, chunk)
-	})
-}
-
-// takeAnswers checks the initiator's answers against the own claims, counts them in the session and gives the matches to be kept.
-func (n *Node) takeAnswers(ctx context.Context, s *session, data []byte) ([]Match, error) {
-	p, err := n.sessionProfile(s)
-	if err != nil {
-		return nil, err
-	}
-	mine, err := n.claimedRows(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	pairs, err := pairsFromAnswers(p, mine, data, func(a *answer.Answer) (own, theirs answer.Row) { return a.Responder, a.Initiator })
-	if err != nil {
-		return nil, err
-	}
-	s.State = StateReceipt
-	return s.checkedResult(p, pairs)
-}
-
-// claimedRows works out again which contacts were claimed on which keys.
-func (n *Node) claimedRows(ctx context.Context, s *session) (claimed, error) {
-	own, err := n.loadOwn(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	entries, err := n.getSet(ctx, s.ID, setBundle)
-	if err != nil {
-		return nil, err
-	}
-	data, err := n.getSet(ctx, s.ID, setClaims)
-	if err != nil {
-		return nil, err
-	}
-	claims, err := noise.DecodeClaims(nil, data, len(entries)/noise.EntrySize)
-	if err != nil {
-		return nil, err
-	}
-	transcript, err := hash32(s.Transcript)
-	if err != nil {
-		return nil, err
-	}
-	contactOf := map[answer.Row]uint64{}
-	holdingsOf := map[uint64][]int{}
-	for i := range own.digests {
-		for _, h := range own.holders(i) {
-			holdingsOf[h.contact] = append(holdingsOf[h.contact], i)
-		}
-	}
-	seed := s.seed32()
-	for contact := range holdingsOf {
-		contactOf[rowOf(seed, contact)] = contact
-	}
-	out := claimed{}
-	for _, c := range claims {
-		contact, ok := contactOf[c.Row]
-		if !ok {
-			return nil, errors.New("a kept claim is of no own contact")
-		}
-		for _, i := range holdingsOf[contact] {
-			again, err := noise.NewClaim(entries, int(c.Entry), &own.digests[i], c.Row, &transcript)
-			if err != nil {
-				return nil, err
-			}
-			if again.MAC != c.MAC {
-				continue
-			}
-			for _, h := range own.holders(i) {
-				if h.contact == contact {
-					got := out[c.Row]
-					got.contact, got.keys = contact, got.keys|1<<h.key
-					out[c.Row] = got
-				}
-			}
-		}
-	}
-	return out, nil
 }

@@ -2,11 +2,12 @@ package exchange
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
-	"sync"
 	"time"
 
 	"ihyid/contacts"
@@ -79,17 +80,7 @@ type edges struct {
 	Last  []byte `json:"last,omitempty"`
 }
 
-// letter is one message of an exchange, kept as evidence and to be sent again.
-type letter struct {
-	From         string            `json:"from"`
-	Credential   json.RawMessage   `json:"credential"`
-	Attached     []json.RawMessage `json:"attached,omitempty"`
-	Presentation json.RawMessage   `json:"presentation,omitempty"` // as first received; own ones are not kept
-}
-
 func (s *session) key() []byte { return []byte(s.ID) }
-
-func letterKey(id string, k kind) []byte { return []byte(id + "/" + string(k)) }
 
 func chunkKey(id, set string, index uint32) []byte {
 	return fmt.Appendf(nil, "%s/%s/%08x", id, set, index)
@@ -146,58 +137,6 @@ func transcriptOf(st *Statement) string {
 	return digest
 }
 
-// sessionLocks serialises what happens to one exchange: its job, messages of its peer, its chunks.
-type sessionLocks struct {
-	mu   sync.Mutex
-	held map[string]*sessionLock
-}
-
-type sessionLock struct {
-	mu    sync.Mutex
-	users int
-}
-
-func (l *sessionLocks) lock(id string) (unlock func()) {
-	l.mu.Lock()
-	if l.held == nil {
-		l.held = map[string]*sessionLock{}
-	}
-	k := l.held[id]
-	if k == nil {
-		k = &sessionLock{}
-		l.held[id] = k
-	}
-	k.users++
-	l.mu.Unlock()
-	k.mu.Lock()
-	return func() { l.unlock(id, k) }
-}
-
-// tryLock locks if nobody holds the lock.
-func (l *sessionLocks) tryLock(id string) (unlock func(), ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.held[id] != nil {
-		return nil, false
-	}
-	if l.held == nil {
-		l.held = map[string]*sessionLock{}
-	}
-	k := &sessionLock{users: 1}
-	k.mu.Lock()
-	l.held[id] = k
-	return func() { l.unlock(id, k) }, true
-}
-
-func (l *sessionLocks) unlock(id string, k *sessionLock) {
-	k.mu.Unlock()
-	l.mu.Lock()
-	if k.users--; k.users == 0 {
-		delete(l.held, id)
-	}
-	l.mu.Unlock()
-}
-
 // session reads one exchange.
 func (n *Node) session(ctx context.Context, id string) (*session, error) {
 	var out *session
@@ -234,28 +173,6 @@ func (n *Node) save(ctx context.Context, s *session) error {
 // saveQuietly does so without it counting as progress.
 func (n *Node) saveQuietly(ctx context.Context, s *session) error {
 	return n.store.Update(ctx, func(tx *store.Tx) error { return n.kept.sessions.Put(tx, s.key(), *s) })
-}
-
-// matchesPerRecord is how many matches one record holds.
-const matchesPerRecord = 2000
-
-// putMatches keeps what an exchange found. It is shown once the exchange is done.
-func (n *Node) putMatches(tx *store.Tx, s *session, all []Match) error {
-	if err := n.dropMatches(tx, s); err != nil {
-		return err
-	}
-	i := uint32(0)
-	for part := range slices.Chunk(all, matchesPerRecord) {
-		if err := n.kept.matches.Put(tx, chunkKey(s.ID, "matches", i), part); err != nil {
-			return err
-		}
-		i++
-	}
-	return nil
-}
-
-func (n *Node) dropMatches(tx *store.Tx, s *session) error {
-	return dropAll(tx, n.kept.matches, s.ID+"/")
 }
 
 // dropAll deletes all records under a prefix.
@@ -411,56 +328,6 @@ func (n *Node) peerName(tx *store.Tx, peer string) (string, error) {
 	return r.Peer.Organisation.Name, err
 }
 
-// Matches lists the own contacts that an exchange found, best first; none until the exchange is done and has its receipt.
-func (n *Node) Matches(ctx context.Context, id string) ([]Match, error) {
-	s, err := n.session(ctx, id)
-	if err != nil || s.State != StateDone {
-		return []Match{}, err
-	}
-	out := []Match{}
-	err = n.store.View(ctx, func(tx *store.Tx) error {
-		for item, err := range n.kept.matches.All(tx, store.Range{Prefix: []byte(id + "/")}) {
-			if err != nil {
-				return err
-			}
-			out = append(out, item.Value...)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	numbers := make([]uint64, len(out))
-	for i, m := range out {
-		numbers[i] = m.Contact
-	}
-	ids, err := n.register.ExternalIDs(ctx, numbers)
-	for i := range ids {
-		out[i].ExternalID = ids[i]
-	}
-	return out, err
-}
-
-// Presentations gives the messages of an exchange that this node received, by type, as they came.
-func (n *Node) Presentations(ctx context.Context, id string) (map[string]json.RawMessage, error) {
-	if _, err := n.session(ctx, id); err != nil {
-		return nil, err
-	}
-	out := map[string]json.RawMessage{}
-	err := n.store.View(ctx, func(tx *store.Tx) error {
-		for item, err := range n.kept.letters.All(tx, store.Range{Prefix: []byte(id + "/")}) {
-			if err != nil {
-				return err
-			}
-			if len(item.Value.Presentation) > 0 {
-				out[string(item.Key[len(id)+1:])] = item.Value.Presentation
-			}
-		}
-		return nil
-	})
-	return out, err
-}
-
 // expireSessions ends exchanges in which nothing has happened for too long, because the other side went silent, and those whose job has ended
 // without them: cancelled before it ran, or given up.
 func (n *Node) expireSessions(ctx context.Context) error {
@@ -498,19 +365,6 @@ func (n *Node) expireSessions(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// purge removes what an exchange found, at the end of the time for which the agreement lets it be kept. The receipt stays.
-func (n *Node) purge(ctx context.Context, id string) error {
-	defer n.locks.lock(id)()
-	s, err := n.session(ctx, id)
-	if err != nil {
-		return err
-	}
-	s.Purged = true
-	return n.store.Erase(ctx, func(tx *store.Tx) error {
-		return errors.Join(n.dropMatches(tx, s), n.kept.sessions.Put(tx, s.key(), *s))
-	})
-}
-
 // overdue says why an exchange has to end now; nil if it has not.
 func (n *Node) overdue(ctx context.Context, s *session) error {
 	job, err := n.jobs.Get(ctx, s.Job)
@@ -542,4 +396,39 @@ func (n *Node) expire(ctx context.Context, id string) error {
 		return n.endSession(ctx, s, why)
 	}
 	return nil
+}
+
+func (n *Node) seed() ([]byte, error) {
+	seed := make([]byte, 32)
+	if _, err := io.ReadFull(n.rand, seed); err != nil {
+		return nil, fmt.Errorf("reading randomness: %w", err)
+	}
+	return seed, nil
+}
+
+func (s *session) seed32() (out [32]byte) {
+	copy(out[:], s.Seed)
+	return out
+}
+
+func hash32(text string) (out [32]byte, err error) {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != 32 {
+		return out, fmt.Errorf("%q is not 32 bytes in hex", oneLine(text, 80))
+	}
+	copy(out[:], b)
+	return out, nil
+}
+
+// parseCount reads a decimal string without sign or leading zeros.
+func parseCount(s string) (uint64, error) {
+	var v uint64
+	if _, err := fmt.Sscan(s, &v); err != nil || fmt.Sprint(v) != s {
+		return 0, fmt.Errorf("not a count")
+	}
+	return v, nil
+}
+
+type sessionParams struct {
+	Exchange string `json:"exchange"`
 }

@@ -1,0 +1,95 @@
+package exchange
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"ihyid/store"
+)
+
+// matchesPerRecord is how many matches one record holds.
+const matchesPerRecord = 2000
+
+// putMatches keeps what an exchange found. It is shown once the exchange is done.
+func (n *Node) putMatches(tx *store.Tx, s *session, all []Match) error {
+	if err := n.dropMatches(tx, s); err != nil {
+		return err
+	}
+	i := uint32(0)
+	for part := range slices.Chunk(all, matchesPerRecord) {
+		if err := n.kept.matches.Put(tx, chunkKey(s.ID, "matches", i), part); err != nil {
+			return err
+		}
+		i++
+	}
+	return nil
+}
+
+func (n *Node) dropMatches(tx *store.Tx, s *session) error {
+	return dropAll(tx, n.kept.matches, s.ID+"/")
+}
+
+// purge removes what an exchange found, at the end of the time for which the agreement lets it be kept. The receipt stays.
+func (n *Node) purge(ctx context.Context, id string) error {
+	defer n.locks.lock(id)()
+	s, err := n.session(ctx, id)
+	if err != nil {
+		return err
+	}
+	s.Purged = true
+	return n.store.Erase(ctx, func(tx *store.Tx) error {
+		return errors.Join(n.dropMatches(tx, s), n.kept.sessions.Put(tx, s.key(), *s))
+	})
+}
+
+// Matches lists the own contacts that an exchange found, best first; none until the exchange is done and has its receipt.
+func (n *Node) Matches(ctx context.Context, id string) ([]Match, error) {
+	s, err := n.session(ctx, id)
+	if err != nil || s.State != StateDone {
+		return []Match{}, err
+	}
+	out := []Match{}
+	err = n.store.View(ctx, func(tx *store.Tx) error {
+		for item, err := range n.kept.matches.All(tx, store.Range{Prefix: []byte(id + "/")}) {
+			if err != nil {
+				return err
+			}
+			out = append(out, item.Value...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	numbers := make([]uint64, len(out))
+	for i, m := range out {
+		numbers[i] = m.Contact
+	}
+	ids, err := n.register.ExternalIDs(ctx, numbers)
+	for i := range ids {
+		out[i].ExternalID = ids[i]
+	}
+	return out, err
+}
+
+// Presentations gives the messages of an exchange that this node received, by type, as they came.
+func (n *Node) Presentations(ctx context.Context, id string) (map[string]json.RawMessage, error) {
+	if _, err := n.session(ctx, id); err != nil {
+		return nil, err
+	}
+	out := map[string]json.RawMessage{}
+	err := n.store.View(ctx, func(tx *store.Tx) error {
+		for item, err := range n.kept.letters.All(tx, store.Range{Prefix: []byte(id + "/")}) {
+			if err != nil {
+				return err
+			}
+			if len(item.Value.Presentation) > 0 {
+				out[string(item.Key[len(id)+1:])] = item.Value.Presentation
+			}
+		}
+		return nil
+	})
+	return out, err
+}
