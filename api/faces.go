@@ -69,6 +69,8 @@ type Agreements interface {
 // Exchanges is what was exchanged with other nodes, and its receipts.
 type Exchanges interface {
 	StartExchange(ctx context.Context, r exchange.Request) (exchange.Exchange, error)
+	ExportStep(ctx context.Context, id string, out io.Writer) (exchange.StepFile, error)
+	ImportStep(ctx context.Context, in io.Reader) (exchange.StepFile, error)
 	Exchanges(ctx context.Context) ([]exchange.Exchange, error)
 	Exchange(ctx context.Context, id string) (exchange.Exchange, error)
 	Matches(ctx context.Context, id string) ([]exchange.Match, error)

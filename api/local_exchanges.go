@@ -145,6 +145,8 @@ type startExchangeInput struct {
 		Profile  string `json:"profile" minLength:"1" maxLength:"100" doc:"The matching profile." example:"soundex/1"`
 		Protocol string `json:"protocol" minLength:"1" maxLength:"40" doc:"The protocol." example:"noise"`
 		Purpose  string `json:"purpose" minLength:"1" maxLength:"200" doc:"Why; it stands in the receipt."`
+		ByFile   bool   `json:"by_file,omitempty" doc:"Its steps are carried as files, by hand: exchanges-export-step and exchanges-import-step."`
+		Afresh   bool   `json:"afresh,omitempty" doc:"Send all, also where an earlier exchange could be built on."`
 	}
 }
 
@@ -154,8 +156,9 @@ func (s *Server) operateExchanges(h huma.API) {
 	op.DefaultStatus = http.StatusAccepted
 	operate(h, op, func(ctx context.Context, in *startExchangeInput) (*body[exchange.Exchange], error) {
 		b := in.Body
-		return asBody(s.node.StartExchange(ctx, exchange.Request{Peer: b.Peer, Profile: b.Profile, Protocol: b.Protocol, Purpose: b.Purpose}))
+		return asBody(s.node.StartExchange(ctx, exchange.Request{Peer: b.Peer, Profile: b.Profile, Protocol: b.Protocol, Purpose: b.Purpose, ByFile: b.ByFile, Afresh: b.Afresh}))
 	})
+	s.operateFiles(h)
 	operate(h, get("exchanges-list", "/exchanges", tag, "List exchanges, the newest first"),
 		func(ctx context.Context, _ *empty) (*body[List[exchange.Exchange]], error) {
 			list, err := s.node.Exchanges(ctx)

@@ -69,6 +69,7 @@ var problemTypes = []ProblemType{
 	{codeMediaType, http.StatusUnsupportedMediaType, "The content type is not accepted here", 0},
 	{exchange.CodeUnknownProfile, http.StatusUnprocessableEntity, "There is no such matching profile here", 0},
 	{exchange.CodeCommitment, http.StatusUnprocessableEntity, "The bytes do not fit what was committed to", 0},
+	{exchange.CodeFile, http.StatusUnprocessableEntity, "The file of an exchange cannot be taken", 0},
 	{exchange.CodeUnsupported, http.StatusUnprocessableEntity, "This node does not speak that protocol or option", 0},
 	{exchange.CodeTooMany, http.StatusTooManyRequests, "Too many at once", 10 * time.Second},
 	{codeInternal, http.StatusInternalServerError, "The node failed", 0},

@@ -149,6 +149,18 @@ func (n *fakeNode) Changes(_ context.Context, since string) (exchange.Changes, e
 func (n *fakeNode) StartExchange(_ context.Context, r exchange.Request) (exchange.Exchange, error) {
 	return exchange.Exchange{ID: strings.Repeat("ab", 16), Peer: r.Peer, Profile: r.Profile, Protocol: r.Protocol, Purpose: r.Purpose, State: exchange.StatePreparing}, n.err
 }
+func (n *fakeNode) ExportStep(_ context.Context, id string, out io.Writer) (exchange.StepFile, error) {
+	if n.err == nil {
+		_, _ = io.WriteString(out, "sealed")
+	}
+	return exchange.StepFile{Exchange: id}, n.err
+}
+func (n *fakeNode) ImportStep(_ context.Context, in io.Reader) (exchange.StepFile, error) {
+	if _, err := io.Copy(io.Discard, in); err != nil {
+		return exchange.StepFile{}, err
+	}
+	return exchange.StepFile{Exchange: strings.Repeat("ab", 16), Number: 1}, n.err
+}
 func (n *fakeNode) Exchanges(context.Context) ([]exchange.Exchange, error) { return nil, n.err }
 func (n *fakeNode) Exchange(_ context.Context, id string) (exchange.Exchange, error) {
 	return exchange.Exchange{ID: id}, n.err

@@ -146,7 +146,7 @@ func TestAgreementTerms(t *testing.T) {
 		must(t, err)
 		vc, err := a.issue(t.Context(), string(k), subject, time.Hour)
 		must(t, err)
-		_, _, err = a.converse(t.Context(), peerAddress{b.DID(), "https://b.example/node"}, k, "", want, vc, signed)
+		_, _, err = a.converse(t.Context(), peerAddress{DID: b.DID(), Endpoint: "https://b.example/node"}, k, "", want, vc, signed)
 		return err
 	}
 	for name, change := range map[string]func(*Terms){

@@ -356,6 +356,9 @@ func (n *Node) settle(tx *store.Tx, s *session) error {
 		return err
 	}
 	s.Arrived, s.Seed = nil, nil
+	if err := n.dropPayloads(tx, s.ID, max(s.FileMade, s.FileTaken)); err != nil {
+		return err
+	}
 	for key, err := range n.kept.chunks.Keys(tx, store.Range{Prefix: []byte(s.ID + "/")}) {
 		if err != nil {
 			return err

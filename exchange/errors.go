@@ -31,6 +31,7 @@ const (
 	CodeResolution      Code = "did-resolution"   // a DID could not be resolved
 	CodeEpoch           Code = "epoch"            // the epoch is over, or what stands in it is not what the other side means
 	CodeBudget          Code = "budget"           // a budget of the agreement is used up
+	CodeFile            Code = "file"             // a file of an exchange that cannot be taken
 	CodeUnsupported     Code = "unsupported"      // a protocol or option that this node does not speak
 )
 

@@ -94,9 +94,13 @@ func (n *Node) initiate(ctx context.Context, t *jobs.Task) error {
 		return err
 	}
 	for {
+		var awaits awaitsFile
 		state, err := n.initiatorStep(ctx, t, p.Exchange)
 		switch {
 		case err == nil && state == StateDone:
+			if err := n.makeLastRequest(ctx, t, p.Exchange); err != nil {
+				return err
+			}
 			return n.finishJob(ctx, t, p.Exchange)
 		case err == nil && state == StateFailed:
 			s, err := n.session(ctx, p.Exchange)
@@ -110,6 +114,13 @@ func (n *Node) initiate(ctx context.Context, t *jobs.Task) error {
 			return n.cancelled(ctx, p.Exchange)
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case errors.As(err, &awaits):
+			// Until people have carried the files to and fro there is nothing to do.
+			if err = n.makeRequest(ctx, t, p.Exchange, awaits.leg); err == nil {
+				return n.finishJob(ctx, t, p.Exchange)
+			} else if ctx.Err() != nil {
+				return err
+			}
 		case errors.As(err, new(waitError)):
 			return jobs.Later(min(n.pause(ctx, p.Exchange), maxPoll), err)
 		case temporary(err):
@@ -184,9 +195,11 @@ func (n *Node) initiatorStep(ctx context.Context, t *jobs.Task, id string) (Stat
 	if s.State == StatePreparing {
 		return n.prepareBundle(ctx, t, s)
 	}
-	to, _, err := n.locate(ctx, s.Peer)
-	if err != nil {
-		return "", err
+	to := peerAddress{DID: s.Peer, carried: s}
+	if !s.ByFile {
+		if to, _, err = n.locate(ctx, s.Peer); err != nil {
+			return "", err
+		}
 	}
 	switch step, ok := protocols[s.Protocol].steps[s.State]; {
 	case ok:
@@ -299,7 +312,7 @@ func (n *Node) sendOpening(ctx context.Context, s *session, to peerAddress) erro
 		if err := m.read(&r); err != nil {
 			return err
 		}
-		if r.Exchange != s.ID || !isHex(token, 32) {
+		if r.Exchange != s.ID || !s.ByFile && !isHex(token, 32) {
 			return fail(CodePeerError, "the other node's answer to the opening is not about this exchange, or gives no token")
 		}
 		s.Token, s.State = token, StateAccepted
@@ -329,6 +342,9 @@ func (n *Node) startAfresh(ctx context.Context, s *session) error {
 
 // progress asks the responder how far it is, until it is at least in one of the states wanted.
 func (n *Node) progress(ctx context.Context, t *jobs.Task, s *session, to peerAddress, wanted ...State) (*Progress, error) {
+	if to.carried != nil {
+		return &Progress{State: wanted[0]}, nil // what its file says shows that it is there
+	}
 	wait := 20 * time.Millisecond
 	for deadline := n.now().Add(pollAtOnce); ; {
 		body, err := n.call(ctx, TransportRequest{Method: "GET", URL: to.Endpoint + "/exchanges/" + s.ID, Token: s.Token, MaxReply: maxSmallReply})
@@ -472,9 +488,8 @@ func (n *Node) sendChunks(ctx context.Context, t *jobs.Task, s *session, to peer
 			}
 			from := int(i) * c.ChunkEntries * c.EntrySize
 			body := data[from : from+c.ChunkLen(int(i))*c.EntrySize]
-			url := fmt.Sprintf("%s/exchanges/%s/%s/chunks/%d", to.Endpoint, s.ID, set, i)
-			if _, err := n.call(ctx, TransportRequest{Method: "PUT", URL: url, Token: s.Token, ContentType: "application/octet-stream", Body: body, MaxReply: maxSmallReply}); err != nil {
-				return n.renewToken(ctx, s, err)
+			if err := n.sendChunk(ctx, s, to, set, i, body); err != nil {
+				return err
 			}
 			t.Progress(uint64(c.Chunks()-len(missing)+done+1), uint64(c.Chunks()))
 		}

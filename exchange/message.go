@@ -43,6 +43,7 @@ const (
 	kindReceiptReply         kind = "IhyidReceiptOffered"
 	kindCompletion           kind = "IhyidReceiptCompletion"
 	kindCompletionReply      kind = "IhyidReceiptCompleted"
+	kindFile                 kind = "IhyidFile" // stands first in what is carried as a file
 	typeOrganisation              = "IhyidOrganisationCredential"
 	typeReceipt                   = "IhyidMatchReceipt"
 	typeAgreement                 = "IhyidAgreement"
@@ -65,6 +66,9 @@ type message struct {
 	Attached   [][]byte      // further credentials handed over, each verified, in RFC 8785 form
 	Document   *did.Document // of the sender, that verified it all
 	Whole      []byte        // the presentation, as it came
+
+	carried bool   // it came in a file
+	follows string // in a file: the digest of the message before it, which it must name as `previous`; "" for the first
 }
 
 // issue makes and signs a credential of this node about subject, a struct that marshals to an object of strings.
@@ -90,6 +94,11 @@ func (n *Node) issueBy(ctx context.Context, method, typ string, subject any, lif
 
 // present wraps credentials in a presentation for one receiver and one challenge.
 func (n *Node) present(ctx context.Context, to, challenge string, vcs ...[]byte) ([]byte, error) {
+	return n.presentFor(ctx, presentationLife, to, challenge, vcs...)
+}
+
+// presentFor makes a presentation that is good for some time.
+func (n *Node) presentFor(ctx context.Context, life time.Duration, to, challenge string, vcs ...[]byte) ([]byte, error) {
 	raw := make([]json.RawMessage, len(vcs))
 	for i, c := range vcs {
 		raw[i] = c
@@ -114,7 +123,7 @@ func (n *Node) present(ctx context.Context, to, challenge string, vcs ...[]byte)
 	}
 	now := n.now().UTC().Truncate(time.Second)
 	return n.issuer.Presentation(ctx, unsecured, key, credentials.ProofOptions{
-		Purpose: "authentication", Created: now, Expires: now.Add(presentationLife),
+		Purpose: "authentication", Created: now, Expires: now.Add(life),
 		Challenge: challenge, Domain: []string{to},
 	})
 }
@@ -128,11 +137,16 @@ type envelope struct {
 	Subject     []byte
 	Signer      string
 	Credentials [][]byte // in RFC 8785 form
+	Created     time.Time
 }
 
 // readEnvelope reads a presentation by exact names. It also makes sure that the presentation and each credential have one proof each, by a key
 // of the holder: so verifying it asks for one DID document and no other.
 func readEnvelope(presentation []byte) (*envelope, error) {
+	return readEnvelopeOf(presentation, maxCredentialsInAMessage)
+}
+
+func readEnvelopeOf(presentation []byte, most int) (*envelope, error) {
 	if len(presentation) > MaxPresentation {
 		return nil, fail(CodeTooLarge, "a presentation is at most %d bytes", MaxPresentation)
 	}
@@ -149,9 +163,10 @@ func readEnvelope(presentation []byte) (*envelope, error) {
 		return nil, fail(CodeInvalid, "a message is a presentation with one proof (%s), by a key of its holder", messageSuite)
 	}
 	e.Challenge = text(proof, "challenge")
+	e.Created, _ = time.Parse(time.RFC3339, text(proof, "created"))
 	all, _ := p["verifiableCredential"].([]any)
-	if len(all) == 0 || len(all) > maxCredentialsInAMessage {
-		return nil, fail(CodeInvalid, "a message holds 1 to %d credentials, this one %d", maxCredentialsInAMessage, len(all))
+	if len(all) == 0 || len(all) > most {
+		return nil, fail(CodeInvalid, "a message holds 1 to %d credentials, this one %d", most, len(all))
 	}
 	for i, c := range all {
 		credential, ok := c.(map[string]any)
@@ -204,9 +219,12 @@ func (e *envelope) document() string {
 // verify checks a presentation whole: its proof, holder, domain and challenge, and every credential in it, each of which
 // the holder itself must have issued.
 func (n *Node) verify(ctx context.Context, presentation []byte, e *envelope, from, challenge string) (*message, error) {
+	return n.verifyBy(ctx, &documentKeys{resolver: n.resolver, refresh: n.refresh}, presentation, e, from, challenge)
+}
+
+func (n *Node) verifyBy(ctx context.Context, keys *documentKeys, presentation []byte, e *envelope, from, challenge string) (*message, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyLimit)
 	defer cancel()
-	keys := &documentKeys{resolver: n.resolver, refresh: n.refresh}
 	m, err := n.verifyWith(ctx, keys, presentation, e, from, challenge)
 	if err != nil {
 		return nil, err
@@ -286,11 +304,16 @@ func (m *message) attached(typ string, into any) ([]byte, error) {
 type peerAddress struct {
 	DID      string
 	Endpoint string
+	carried  *session // not nil: by files, of this exchange
 }
 
 // converse sends one credential (and what it hands over) to a peer as a presentation, and verifies the reply, which must be of
 // the kind wanted and name the credential as `previous`.
 func (n *Node) converse(ctx context.Context, to peerAddress, k kind, exchangeID string, want kind, vcs ...[]byte) (*message, string, error) {
+	if to.carried != nil {
+		m, err := n.converseByFile(ctx, to.carried, k, want, vcs[0])
+		return m, "", err
+	}
 	ask, err := json.Marshal(ChallengeRequest{Sender: n.DID(), Action: string(k), Exchange: exchangeID})
 	if err != nil {
 		return nil, "", err

@@ -71,6 +71,7 @@ type Node struct {
 	noisePerDay                 uint64
 	maxVOPRF, evaluationsPerDay uint64
 	evaluating                  chan struct{} // held while points are evaluated
+	importing                   chan struct{} // places for files that are being taken
 	sessionLife                 time.Duration
 	askAlways                   bool
 	poll                        time.Duration
@@ -104,6 +105,7 @@ type tables struct {
 	agreements *store.Collection[agreementRecord]
 	changes    *store.Collection[Change]
 	lists      *store.Collection[statusLists]
+	carried    *store.Collection[carried]
 }
 
 var errNoIdentity = errors.New("this store holds no node yet")
@@ -124,7 +126,7 @@ func newNode(o Options) (*Node, error) {
 	if n.noisePerDay == 0 {
 		n.noisePerDay = DefaultNoisePerDay * n.maxNoise
 	}
-	n.evaluating = make(chan struct{}, 1)
+	n.evaluating, n.importing = make(chan struct{}, 1), make(chan struct{}, 2)
 	if n.maxVOPRF = o.MaxVOPRFEntries; n.maxVOPRF == 0 {
 		n.maxVOPRF = DefaultMaxVOPRFEntries
 	}
@@ -166,6 +168,7 @@ func newNode(o Options) (*Node, error) {
 		agreements: store.NewCollection[agreementRecord](o.Store, "agreements", 1),
 		changes:    store.NewCollection[Change](o.Store, "changes", 1),
 		lists:      store.NewCollection[statusLists](o.Store, "status-lists", 1),
+		carried:    store.NewCollection[carried](o.Store, "files", 1),
 	}
 	return n, nil
 }
@@ -185,6 +188,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	if n.jobs != nil {
 		n.jobs.Handle(jobInitiate, n.initiate)
 		n.jobs.Handle(jobRespond, n.respond)
+		n.jobs.Handle(jobAnswerFile, n.answerFile)
 		n.jobs.Handle(jobDeliver, n.deliverDecision)
 		n.jobs.Handle(jobAgreement, n.deliverAgreement)
 		n.jobs.Handle(jobs.KindRotateKeys, jobs.RotateKeys(n.store))

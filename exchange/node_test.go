@@ -32,6 +32,8 @@ type world struct {
 
 	forged map[string]*did.Document // what DIDs resolve to instead of what their nodes publish
 
+	offline atomic.Bool // no network joins the nodes
+
 	// intercept, if set, may answer a request instead of its receiver, or change it.
 	intercept func(from *testNode, r *TransportRequest) (*TransportResponse, error)
 }
@@ -133,6 +135,9 @@ func (tn *testNode) start() {
 
 // Resolve gives the published documents of the nodes.
 func (w *world) Resolve(_ context.Context, name string) (*did.Resolution, error) {
+	if w.offline.Load() {
+		return nil, &did.Error{Code: did.InternalError, DID: name, Err: errors.New("no network")}
+	}
 	w.mu.Lock()
 	tn, forged := w.nodes[name], w.forged[name]
 	w.mu.Unlock()
@@ -154,6 +159,9 @@ type transportOf struct{ from *testNode }
 // Send does what the HTTP endpoints do.
 func (tr transportOf) Send(ctx context.Context, r TransportRequest) (TransportResponse, error) {
 	w := tr.from.w
+	if w.offline.Load() {
+		return TransportResponse{}, errors.New("no network")
+	}
 	w.mu.Lock()
 	intercept := w.intercept
 	w.mu.Unlock()

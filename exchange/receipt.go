@@ -123,6 +123,9 @@ func (n *Node) completeReceipt(ctx context.Context, s *session, to peerAddress) 
 	}
 	var receipt *receiptRecord
 	subject := stepSubject{Exchange: s.ID, Previous: s.Previous, Transcript: s.Transcript}
+	if to.carried != nil {
+		return n.completeByFile(ctx, s, subject, mine, offered, st)
+	}
 	return n.ask(ctx, s, to, kindCompletion, kindCompletionReply, subject, [][]byte{mine}, func(m *message, _ string) error {
 		var r stepSubject
 		if err := m.read(&r); err != nil {

@@ -91,24 +91,11 @@ func (n *Node) Message(ctx context.Context, presentation []byte) (Reply, error) 
 	if err := n.challenges.use(e.Challenge, bound); err != nil {
 		return Reply{}, err
 	}
-	if peer != nil && peer.Peer.State == PeerSuspended {
-		return Reply{}, fail(CodePeerSuspended, "this node has suspended you; ask its administrator why")
+	if peer, err = n.admit(ctx, m, peer, h.open); err != nil {
+		return Reply{}, err
 	}
-	if peer != nil {
-		if err := n.hold(ctx, e.Holder, m.Document); err != nil {
-			return Reply{}, err
-		}
-		if peer, err = n.peer(ctx, e.Holder); err != nil {
-			return Reply{}, err
-		}
-	}
-	if !h.open {
-		switch {
-		case peer == nil:
-			return Reply{}, fail(CodeUnknownPeer, "you are not registered here; ask to be registered first")
-		case peer.Peer.State != PeerApproved:
-			return Reply{}, fail(CodePeerState, "your registration here is not approved (%s)", peer.Peer.State)
-		}
+	if s, err := n.session(ctx, e.Exchange); err == nil && s.ByFile && s.Peer == m.From {
+		return Reply{}, fail(CodeConflict, "this exchange is carried by files; it ends as it began")
 	}
 	r, err := h.handle(n, ctx, m, peer)
 	if err != nil {
@@ -119,6 +106,32 @@ func (n *Node) Message(ctx context.Context, presentation []byte) (Reply, error) 
 		return Reply{}, err
 	}
 	return Reply{Presentation: out, Token: r.token}, nil
+}
+
+// admit says whether the sender of a verified message may send it: to what it is held, and how its registration stands. It gives the peer as it is
+// then.
+func (n *Node) admit(ctx context.Context, m *message, peer *peerRecord, open bool) (*peerRecord, error) {
+	if peer != nil && peer.Peer.State == PeerSuspended {
+		return nil, fail(CodePeerSuspended, "this node has suspended you; ask its administrator why")
+	}
+	if peer != nil {
+		if err := n.hold(ctx, m.From, m.Document); err != nil {
+			return nil, err
+		}
+		var err error
+		if peer, err = n.peer(ctx, m.From); err != nil {
+			return nil, err
+		}
+	}
+	if !open {
+		switch {
+		case peer == nil:
+			return nil, fail(CodeUnknownPeer, "you are not registered here; ask to be registered first")
+		case peer.Peer.State != PeerApproved:
+			return nil, fail(CodePeerState, "your registration here is not approved (%s)", peer.Peer.State)
+		}
+	}
+	return peer, nil
 }
 
 func (n *Node) onIntroduction(ctx context.Context, m *message, _ *peerRecord) (*reply, error) {

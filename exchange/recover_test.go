@@ -177,7 +177,7 @@ func TestStrangersLeaveNothing(t *testing.T) {
 	before := documents()
 	vc, err := c.issue(t.Context(), string(kindIntroduction), introductionSubject{ID: c.DID()}, messageLife)
 	must(t, err)
-	_, _, err = c.converse(t.Context(), peerAddress{b.DID(), "https://b.example/node"}, kindIntroduction, "", kindIntroductionReply, vc)
+	_, _, err = c.converse(t.Context(), peerAddress{DID: b.DID(), Endpoint: "https://b.example/node"}, kindIntroduction, "", kindIntroductionReply, vc)
 	must(t, err)
 	if after := documents(); after != before {
 		t.Errorf("%d documents are kept, %d before", after, before)

@@ -62,6 +62,7 @@ func (n *Node) onOpening(ctx context.Context, m *message, peer *peerRecord) (*re
 		PeerRoot: o.Commitment.Root.String(), PeerCount: o.Commitment.Count,
 		Token: hashToken(token), TokenExpiry: n.now().Add(n.sessionLife), Created: n.now().UTC(),
 	}
+	s.ByFile = m.carried
 	if agreed != nil {
 		if err := s.underAgreement(agreed); err != nil {
 			return nil, err
@@ -111,6 +112,9 @@ func (n *Node) reopen(ctx context.Context, s *session, m *message, token string)
 	}
 	if s.State == StateFailed {
 		return nil, failedHere(s)
+	}
+	if s.ByFile != m.carried {
+		return nil, fail(CodeConflict, "an exchange ends as it began, by files or over the network")
 	}
 	r, err := n.replyAgain(ctx, s, m, kindOpeningReply)
 	if err != nil {
@@ -192,7 +196,11 @@ func (n *Node) answerStep(ctx context.Context, m *message, previous, transcript,
 	if s.State == StateFailed {
 		return nil, failedHere(s)
 	}
-	if previous != s.Previous || transcript != s.Transcript {
+	follows := s.Previous
+	if m.follows != "" {
+		follows = m.follows // it was written before the reply to the one before it
+	}
+	if previous != follows || transcript != s.Transcript {
 		return nil, fail(CodeMismatch, "the message does not follow the one before it in this exchange")
 	}
 	subject, attached, extra, err := act(s)
@@ -316,6 +324,11 @@ func (n *Node) PutChunk(ctx context.Context, token, id, set string, index uint32
 	if err != nil {
 		return err
 	}
+	return n.takeChunk(ctx, s, set, index, body)
+}
+
+// takeChunk takes one chunk of an exchange whose lock is held.
+func (n *Node) takeChunk(ctx context.Context, s *session, set string, index uint32, body []byte) error {
 	if s.State == StateFailed {
 		return failedHere(s)
 	}

@@ -69,6 +69,11 @@ type session struct {
 	Pairs    uint64 `json:"pairs"` // pairs of tier match
 	Maybes   uint64 `json:"maybes"`
 
+	// Of an exchange by file.
+	FileMade  int    `json:"file_made,omitempty"`  // number of the last own file
+	FileTaken int    `json:"file_taken,omitempty"` // number of the peer's last file
+	Challenge string `json:"challenge,omitempty"`  // of the initiator's next file, hex
+
 	Created  time.Time `json:"created"`
 	Updated  time.Time `json:"updated"`
 	Finished time.Time `json:"finished,omitzero"`
@@ -213,7 +218,7 @@ func (n *Node) endSession(ctx context.Context, s *session, why error) error {
 // stay in its messages and its receipt.
 func (n *Node) dropChunks(tx *store.Tx, s *session) error {
 	s.Arrived, s.Seed = nil, nil
-	return dropAll(tx, n.kept.chunks, s.ID+"/")
+	return errors.Join(dropAll(tx, n.kept.chunks, s.ID+"/"), n.dropPayloads(tx, s.ID, max(s.FileMade, s.FileTaken)))
 }
 
 // putSet keeps the bytes of a set in chunks.
@@ -275,6 +280,7 @@ func (n *Node) view(s *session, peerName string) Exchange {
 		e.Finished = &s.Finished
 	}
 	e.Seconds = end.Sub(s.Created).Seconds()
+	e.Carry = s.carry()
 	if s.State == StateDone { // before that the result belongs to nobody
 		e.Receipt, e.InCommon, e.Possible = s.ID, s.InCommon, s.Possible
 	}
@@ -378,6 +384,9 @@ func (n *Node) overdue(ctx context.Context, s *session) error {
 		return errors.New(job.Error)
 	}
 	life := n.sessionLife
+	if s.ByFile {
+		life = max(life, fileLife) // people carry it
+	}
 	if s.State == StateWaiting || s.Role == Initiator && s.State == StateAccepted {
 		life = max(life, approvalLife) // an operator may take some days
 	}

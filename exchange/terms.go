@@ -34,6 +34,7 @@ func makeContexts() map[string]map[string]any {
 		string(kindReceiptReply):    step,
 		string(kindCompletion):      step,
 		string(kindCompletionReply): step,
+		string(kindFile):            {"exchange", "number", "payload", "challenge"},
 		string(kindProposal):        {"agreement", "proposer", "accepter"},
 		string(kindProposalReply):   {"previous", "state"},
 		string(kindConsent):         {"agreement", "approved", "reason"},

@@ -102,3 +102,29 @@ func oneLine(s string, limit int) string {
 	}
 	return strings.TrimSpace(b.String())
 }
+
+// sendChunk gives the responder one chunk of an own set.
+func (n *Node) sendChunk(ctx context.Context, s *session, to peerAddress, set string, index uint32, body []byte) error {
+	if to.carried != nil {
+		return nil // it is in the file that went before
+	}
+	url := fmt.Sprintf("%s/exchanges/%s/%s/chunks/%d", to.Endpoint, s.ID, set, index)
+	_, err := n.call(ctx, TransportRequest{Method: "PUT", URL: url, Token: s.Token, ContentType: "application/octet-stream", Body: body, MaxReply: maxSmallReply})
+	if err != nil {
+		return n.renewToken(ctx, s, err)
+	}
+	return nil
+}
+
+// fetchChunk gets one chunk of a set from the responder.
+func (n *Node) fetchChunk(ctx context.Context, s *session, to peerAddress, set string, index uint32, most int) ([]byte, error) {
+	if to.carried != nil {
+		return n.carriedChunk(ctx, s, set, index)
+	}
+	url := fmt.Sprintf("%s/exchanges/%s/%s/chunks/%d", to.Endpoint, s.ID, set, index)
+	body, err := n.call(ctx, TransportRequest{Method: "GET", URL: url, Token: s.Token, MaxReply: int64(most)})
+	if err != nil {
+		return nil, n.renewToken(ctx, s, err)
+	}
+	return body, nil
+}

@@ -102,6 +102,9 @@ type Request struct {
 	Profile  string `json:"profile"`  // name of the matching profile, such as "soundex/1"
 	Protocol string `json:"protocol"` // "voprf" or "noise"
 	Purpose  string `json:"purpose"`  // why, in the words of the agreement; 1 to 200 characters
+
+	ByFile bool `json:"by_file,omitempty"` // its steps are carried as files, by hand (ExportStep, ImportStep)
+	Afresh bool `json:"afresh,omitempty"`  // send all, also where an earlier exchange could be built on
 }
 
 // Exchange is one exchange as the people on one side see it.
@@ -125,7 +128,14 @@ type Exchange struct {
 	Created       time.Time  `json:"created"`
 	Updated       time.Time  `json:"updated"`
 	Finished      *time.Time `json:"finished,omitempty"`
-	Seconds       float64    `json:"seconds"` // from the start to now or to the end
+	Seconds       float64    `json:"seconds"`         // from the start to now or to the end
+	Carry         *Carry     `json:"carry,omitempty"` // of an exchange by file: what people have to do next
+}
+
+// Carry says what people have to do next for an exchange by file.
+type Carry struct {
+	Export int `json:"export,omitempty"` // number of the file that can be exported here and carried to the peer
+	Import int `json:"import,omitempty"` // number of the peer's file that has to be imported here next; 0 if none has to be
 }
 
 // Match is one of the own contacts that the peer knows too.

@@ -31,7 +31,7 @@ func (n *Node) prepareVOPRF(ctx context.Context, t *jobs.Task, s *session, own *
 		return nil, err
 	}
 	s.Base, s.BasePoints, s.BaseTags = "", 0, 0
-	if e != nil && !e.over(n.now()) {
+	if e != nil && !e.over(n.now()) && !s.Afresh {
 		s.Base = e.base()
 		s.BasePoints, s.BaseTags = e.sums()
 	}
@@ -159,13 +159,12 @@ func (n *Node) evaluateRemotely(ctx context.Context, t *jobs.Task, s *session, t
 // evaluateChunk sends one chunk of points and keeps what it unblinds to: of every digest in it, its place and its output.
 func (n *Node) evaluateChunk(ctx context.Context, s *session, to peerAddress, blinded *voprf.BlindedSet, pk *voprf.PublicKey, fresh [][32]byte, i int) error {
 	body := blinded.Chunk(i)
-	url := func(set string) string { return fmt.Sprintf("%s/exchanges/%s/%s/chunks/%d", to.Endpoint, s.ID, set, i) }
-	if _, err := n.call(ctx, TransportRequest{Method: "PUT", URL: url(setBundle), Token: s.Token, ContentType: "application/octet-stream", Body: body, MaxReply: maxSmallReply}); err != nil {
-		return n.renewToken(ctx, s, err)
+	if err := n.sendChunk(ctx, s, to, setBundle, uint32(i), body); err != nil {
+		return err
 	}
-	reply, err := n.call(ctx, TransportRequest{Method: "GET", URL: url(setEvaluated), Token: s.Token, MaxReply: int64(len(body) + voprf.ProofSize)})
+	reply, err := n.fetchChunk(ctx, s, to, setEvaluated, uint32(i), len(body)+voprf.ProofSize)
 	if err != nil {
-		return n.renewToken(ctx, s, err)
+		return err
 	}
 	if len(reply) != len(body)+voprf.ProofSize {
 		return fail(CodeCommitment, "the other node evaluated %d bytes of points as %d", len(body), len(reply))
@@ -210,10 +209,9 @@ func (n *Node) setChunks(ctx context.Context, id, set string) (map[uint32]bool, 
 func (n *Node) fetchSet(ctx context.Context, s *session, to peerAddress, set string, c *merkle.Commitment) ([]byte, error) {
 	data := make([]byte, 0, int(c.Count)*c.EntrySize)
 	for i := range c.Chunks() {
-		url := fmt.Sprintf("%s/exchanges/%s/%s/chunks/%d", to.Endpoint, s.ID, set, i)
-		body, err := n.call(ctx, TransportRequest{Method: "GET", URL: url, Token: s.Token, MaxReply: int64(c.ChunkLen(i) * c.EntrySize)})
+		body, err := n.fetchChunk(ctx, s, to, set, uint32(i), c.ChunkLen(i)*c.EntrySize)
 		if err != nil {
-			return nil, n.renewToken(ctx, s, err)
+			return nil, err
 		}
 		var beside merkle.Neighbours
 		if len(data) > 0 {

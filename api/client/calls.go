@@ -50,25 +50,29 @@ func (c *Client) ImportContacts(ctx context.Context, list io.Reader, o api.Impor
 	if o.DateOrder != "" {
 		q.Set("date_order", o.DateOrder)
 	}
+	return upload[api.Job](ctx, c, "/contacts/import", q, "text/csv", list)
+}
+
+// upload streams a body to the node.
+func upload[T any](ctx context.Context, c *Client, path string, query url.Values, contentType string, from io.Reader) (out T, err error) {
 	// net/http waits for a Read of the body that is under way even when the context has ended. A pipe
 	// between lets go at once.
 	body, feed := io.Pipe()
 	defer body.Close()
 	defer context.AfterFunc(ctx, func() { body.CloseWithError(context.Cause(ctx)) })()
 	go func() {
-		_, err := io.Copy(feed, list)
+		_, err := io.Copy(feed, from)
 		feed.CloseWithError(err)
 	}()
-	resp, err := c.send(ctx, http.MethodPost, "/contacts/import", q, "text/csv", body)
+	resp, err := c.send(ctx, http.MethodPost, path, query, contentType, body)
 	if err != nil {
-		return api.Job{}, err
+		return out, err
 	}
 	defer resp.Body.Close()
-	var job api.Job
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&job); err != nil {
-		return job, c.broken(ctx, err)
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&out); err != nil {
+		return out, c.broken(ctx, err)
 	}
-	return job, nil
+	return out, nil
 }
 
 // ImportReport gives the rows of an import that were not plainly created, one after the other.
@@ -278,6 +282,16 @@ func (c *Client) FlushDID(ctx context.Context, name string) error {
 // StartExchange begins an exchange.
 func (c *Client) StartExchange(ctx context.Context, r exchange.Request) (exchange.Exchange, error) {
 	return call[exchange.Exchange](ctx, c, http.MethodPost, "/exchanges", nil, r)
+}
+
+// ExportStep writes the file of an exchange that is to be carried to the peer. It is whole only if no error is given.
+func (c *Client) ExportStep(ctx context.Context, exchange string, w io.Writer) error {
+	return c.download(ctx, at("exchanges", exchange, "file"), w)
+}
+
+// ImportStep uploads a file of an exchange that the peer exported. The file is streamed.
+func (c *Client) ImportStep(ctx context.Context, file io.Reader) (exchange.StepFile, error) {
+	return upload[exchange.StepFile](ctx, c, "/exchanges/files", nil, "application/octet-stream", file)
 }
 
 // Exchanges lists the node's exchanges, the newest first.

@@ -128,6 +128,8 @@ var rows = []Row{
 	read("exchanges-matches", operating, ScopeExchangesRead),
 	record("exchanges-matches-export", operating, ScopeContactsRead),
 	read("exchanges-presentations", operating, ScopeExchangesRead),
+	record("exchanges-export-step", operating, ScopeExchangesWrite),
+	record("exchanges-import-step", operating, ScopeExchangesWrite),
 	record("exchanges-start", operating, ScopeExchangesWrite),
 	record("exchanges-approve", operating, ScopeExchangesWrite),
 	record("exchanges-refuse", operating, ScopeExchangesWrite),

@@ -27,13 +27,14 @@ func (a *app) exchangeCommand() *cobra.Command {
 		Short:   "Find the contacts that two organisations have in common",
 	}
 	cmd.AddCommand(a.exchangeDecide()...)
-	cmd.AddCommand(a.exchangeRun(), a.exchangeList(), a.exchangeShow(), a.exchangeMatches(), a.exchangePresentations())
+	cmd.AddCommand(a.exchangeRun(), a.exchangeExportStep(), a.exchangeImportStep(), a.exchangeList(), a.exchangeShow(), a.exchangeMatches(), a.exchangePresentations())
 	return cmd
 }
 
 func (a *app) exchangeRun() *cobra.Command {
 	var r exchange.Request
 	var noWait bool
+	var out string
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -42,14 +43,25 @@ func (a *app) exchangeRun() *cobra.Command {
 of their own contacts the other knows, and both get a signed receipt; neither sees
 the other's data.
 
-The exchange goes on in the node if this command is interrupted.`,
+The exchange goes on in the node if this command is interrupted.
+
+Where no network joins the two nodes, --by-file has each step carried as a sealed file,
+on a stick for example. This command then makes the first one, and says what to do with
+it; export-step and import-step make and take the others.`,
 		Example: `  ihyid exchange run --peer did:web:shelter.example.net --purpose "winter kits 2026"
-  ihyid exchange run --peer did:web:shelter.example.net --profile soundex/1 --protocol voprf --purpose "winter kits 2026" --json`,
+  ihyid exchange run --peer did:web:shelter.example.net --profile soundex/1 --protocol voprf --purpose "winter kits 2026" --json
+  ihyid exchange run --peer did:web:shelter.example.net --purpose "winter kits 2026" --by-file --out /media/stick/1.ihyid`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if r.Protocol == exchange.ProtocolNoise {
 				a.say("Beware: whoever holds a bundle of the protocol noise can guess names and dates at leisure. Use voprf unless the other side cannot.")
 			}
+			if out != "" && !r.ByFile {
+				return usagef("--out is for an exchange by file: add --by-file")
+			}
 			return a.with(func(c *client.Client) error {
+				if r.ByFile {
+					return a.beginByFile(cmd.Context(), c, r, out)
+				}
 				return a.runExchange(cmd.Context(), c, r, noWait, timeout)
 			})
 		},
@@ -59,6 +71,9 @@ The exchange goes on in the node if this command is interrupted.`,
 	f.StringVar(&r.Profile, "profile", defaultProfile, "matching profile; ihyid profiles list shows them")
 	f.StringVar(&r.Protocol, "protocol", exchange.ProtocolVOPRF, "how: voprf, or noise for small lists (the other side can guess names and dates from it at leisure)")
 	f.StringVar(&r.Purpose, "purpose", "", "why; it stands in the receipt (1 to 200 characters)")
+	f.BoolVar(&r.ByFile, "by-file", false, "carry its steps as sealed files instead of using the network")
+	f.BoolVar(&r.Afresh, "afresh", false, "send all, also where an earlier exchange could be built on")
+	f.StringVarP(&out, "out", "o", "", "with --by-file: write the first file there")
 	f.BoolVar(&noWait, "no-wait", false, "do not wait for the end; ihyid exchange show ID tells how far it is")
 	f.DurationVar(&timeout, "timeout", 0, "wait at most this long, such as 10m (default: as long as it takes)")
 	_ = cmd.MarkFlagRequired("peer")
@@ -145,6 +160,9 @@ func (a *app) showExchange(e exchange.Exchange) error {
 		"entries sent", number(e.OwnCount), "entries received", number(e.PeerCount),
 		"receipt", e.Receipt, "job", e.Job, "created", when(e.Created), "finished", finished); err != nil {
 		return err
+	}
+	if e.Carry != nil {
+		a.sayCarry(e, "")
 	}
 	if e.State == exchange.StateDone {
 		if e.InCommon+e.Possible > 0 {
