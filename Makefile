@@ -3,7 +3,7 @@ GO      ?= go
 BIN     := bin/ihyid
 SOURCES := $(shell find . -name '*.go' -not -path './node_modules/*') go.mod go.sum
 
-.PHONY: build demo test test-tools bench lint fuzz clean
+.PHONY: build demo test test-tools bench quality lint fuzz clean
 
 build: $(BIN)
 
@@ -29,6 +29,10 @@ lint: test-tools
 # The benchmarks that docs/performance.md quotes.
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# How well contacts are matched: the table and the plots of docs/matching.md.
+quality:
+	$(GO) run ./test/quality/cmd/measure -plots docs
 
 # A minute for each fuzz target.
 fuzz:

@@ -89,11 +89,16 @@ func (t *Tier) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Tier applies the tier rule to the keys that agree, bit i for key i. Bits without a key count nothing.
-func (p *Profile) Tier(keys uint32) Tier {
-	points := p.points.strong*bits.OnesCount32(keys&p.strong) +
+// Points adds up the points of the keys that agree, bit i for key i. Bits without a key count nothing.
+func (p *Profile) Points(keys uint32) int {
+	return p.points.strong*bits.OnesCount32(keys&p.strong) +
 		p.points.weak*bits.OnesCount32(keys&p.weak) +
 		p.points.hint*bits.OnesCount32(keys&p.hint)
+}
+
+// Tier applies the tier rule to the keys that agree, see [Profile.Points].
+func (p *Profile) Tier(keys uint32) Tier {
+	points := p.Points(keys)
 	switch {
 	case points >= p.points.match:
 		return TierMatch

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -110,7 +109,7 @@ func (a *app) match(ctx context.Context, o matchOptions) error {
 		return usagef("--out - and --json both want standard output: give --out a file")
 	}
 	begun := time.Now()
-	p, err := findProfile(o.profile)
+	p, err := a.findProfile(o.profile)
 	if err != nil {
 		return err
 	}
@@ -187,30 +186,6 @@ func readList(ctx context.Context, name string, opts list.ReaderOptions, p *cont
 		return nil, fmt.Errorf("%s is a directory: give a contact list", name)
 	}
 	return match.Read(ctx, name, f, opts, p, keep)
-}
-
-// findProfile gives the built-in profile of that name, or the one in the file of that name.
-func findProfile(name string) (*contacts.Profile, error) {
-	p, err := contacts.BuiltinProfile(name)
-	if !errors.Is(err, contacts.ErrUnknownProfile) {
-		return p, err
-	}
-	if _, statErr := os.Stat(name); statErr != nil {
-		return nil, fmt.Errorf("%s is neither a built-in matching profile (%s) nor a file", name, strings.Join(contacts.BuiltinProfiles(), ", "))
-	}
-	return readProfile(name)
-}
-
-func readProfile(name string) (*contacts.Profile, error) {
-	text, err := readFile(name, contacts.MaxProfileBytes)
-	if err != nil {
-		return nil, err
-	}
-	p, err := contacts.ParseProfile(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return p, nil
 }
 
 // checkOut sees before the work that the pairs can be written, and over none of the files that are read.
@@ -312,49 +287,4 @@ func oneOr(n int, one, many string) string {
 		return one
 	}
 	return many
-}
-
-// profileCheck is what profiles check answers with --json.
-type profileCheck struct {
-	Name     string          `json:"name"`
-	ID       string          `json:"id"`
-	Keys     []string        `json:"keys"`
-	Builtin  string          `json:"built_in,omitempty"` // "same" as the built-in one of that name, or "differs"
-	Document json.RawMessage `json:"document"`
-}
-
-func (a *app) profilesCheck() *cobra.Command {
-	return &cobra.Command{
-		Use:   "check FILE",
-		Short: "Check a matching profile in a file; needs no node",
-		Long: `Check a matching profile in a file, and say its id. Two nodes match under one profile
-when its ids are the same, whatever the spaces and the order of members in the files.`,
-		Example: "  ihyid profiles check own.json",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			p, err := readProfile(args[0])
-			if err != nil {
-				return err
-			}
-			r := profileCheck{Name: p.Name(), ID: p.ID(), Document: p.JSON()}
-			for i := range p.NumKeys() {
-				r.Keys = append(r.Keys, p.KeyName(i))
-			}
-			if known, err := contacts.BuiltinProfile(p.Name()); err == nil {
-				r.Builtin = "differs"
-				if known.Digest() == p.Digest() {
-					r.Builtin = "same"
-				}
-			}
-			if a.json {
-				err = a.printJSON(r)
-			} else {
-				err = a.facts("profile", r.Name, "id", r.ID, "match keys", strings.Join(r.Keys, " "))
-			}
-			if err == nil && r.Builtin == "differs" {
-				return fmt.Errorf("%s is another profile than the built-in %s: give it another name or version", args[0], r.Name)
-			}
-			return err
-		},
-	}
 }

@@ -44,61 +44,6 @@ func (a *app) statusCommand() *cobra.Command {
 	}
 }
 
-func (a *app) profilesCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "profiles", Short: "Matching profiles: what two contacts must agree in"}
-	list := &cobra.Command{
-		Use:   "list",
-		Short: "List the matching profiles that the node knows",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with(func(c *client.Client) error {
-				list, err := c.Profiles(cmd.Context())
-				if err != nil {
-					return err
-				}
-				if a.json {
-					return a.printJSON(itemsOf(list))
-				}
-				if len(list) == 0 {
-					a.say("This node knows no matching profile.")
-					return nil
-				}
-				t := newTable(a.out, "PROFILE", "MATCH KEYS", "ID", "DESCRIPTION")
-				for _, p := range list {
-					t.row(p.Name, strings.Join(p.Keys, " "), p.ID, p.Description)
-				}
-				return t.flush()
-			})
-		},
-	}
-	show := &cobra.Command{
-		Use:     "show NAME",
-		Short:   "Show a matching profile",
-		Example: "  ihyid profiles show soundex/1",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(func(c *client.Client) error {
-				p, err := c.Profile(cmd.Context(), args[0])
-				if err != nil {
-					return fmt.Errorf("profile %s cannot be shown: %w", args[0], err)
-				}
-				if a.json {
-					return a.printJSON(p)
-				}
-				if err := a.facts("profile", p.Name, "id", p.ID, "description", p.Description, "match keys", strings.Join(p.Keys, " ")); err != nil {
-					return err
-				}
-				var doc any
-				if err := json.Unmarshal(p.Document, &doc); err != nil {
-					return err
-				}
-				return a.printJSON(doc)
-			})
-		},
-	}
-	cmd.AddCommand(list, show, a.profilesCheck())
-	return cmd
-}
-
 // maxAnonymousFile bounds a file of anonymous contacts.
 const maxAnonymousFile = 16 << 20
 

@@ -193,6 +193,7 @@ names with '_' for '-', or in the environment as IHYID_NAME.`,
 	networkFlags(f)
 	f.Bool("require-confirmed", false, "exchange only with peers whose fingerprint was compared (peers confirm)")
 	f.Bool("ask-always", false, "have every exchange outside an agreement wait for ihyid exchange approve, also of approved peers (env IHYID_ASK_ALWAYS)")
+	f.String("profiles", "", "`directory` of own matching profiles (default: profiles in the data directory; env IHYID_PROFILES)")
 	f.String("log-level", settings["log_level"].(string), "`debug|info|warn|error` (env IHYID_LOG_LEVEL)")
 	f.String("log-format", settings["log_format"].(string), "`text|json` (env IHYID_LOG_FORMAT)")
 	secretFlags(f)
@@ -227,7 +228,7 @@ func (a *app) serve(ctx context.Context) error {
 	if err := a.checkListen(); err != nil {
 		return err
 	}
-	node, err := openNode(ctx, serveOptions{Data: a.cfg.Data, Secret: a.secret(), Network: network, Logger: logger, RequireConfirmed: k.Bool("require_confirmed"), AskAlways: k.Bool("ask_always"), Proof: k.String("proof")})
+	node, err := openNode(ctx, serveOptions{Data: a.cfg.Data, Profiles: a.profilesDir(), Secret: a.secret(), Network: network, Logger: logger, RequireConfirmed: k.Bool("require_confirmed"), AskAlways: k.Bool("ask_always"), Proof: k.String("proof")})
 	if err != nil {
 		return fmt.Errorf("the node in %s cannot be started: %w", a.cfg.Data, err)
 	}

@@ -109,10 +109,11 @@ func removeNode(data string) {
 
 // serveOptions say how to open a node.
 type serveOptions struct {
-	Data    string
-	Secret  secretOptions
-	Network networkOptions
-	Logger  *slog.Logger
+	Profiles string // the directory of the operator's own matching profiles
+	Data     string
+	Secret   secretOptions
+	Network  networkOptions
+	Logger   *slog.Logger
 
 	RequireConfirmed bool
 	AskAlways        bool
@@ -141,7 +142,7 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if p.profiles, err = builtinProfiles(); err != nil {
+	if p.profiles, err = loadProfiles(o.Profiles); err != nil {
 		return nil, err
 	}
 	if p.keys, err = o.Secret.open(ctx, o.Data, o.Logger); err != nil {
@@ -175,18 +176,6 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 			return p.close()
 		},
 	}, nil
-}
-
-func builtinProfiles() (map[string]*contacts.Profile, error) {
-	all := map[string]*contacts.Profile{}
-	for _, name := range contacts.BuiltinProfiles() {
-		p, err := contacts.BuiltinProfile(name)
-		if err != nil {
-			return nil, err
-		}
-		all[p.Name()] = p
-	}
-	return all, nil
 }
 
 // verifyOptions say what an auditor has at hand.

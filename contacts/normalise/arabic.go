@@ -99,7 +99,8 @@ func appendArabic(dst []byte, value string) []byte {
 			}
 		}
 		if len(dst) == start {
-			if sounds, ok := arabicSiblings[string(reduce(append(buf2[:0], word...)))]; ok {
+			// Families are named after the same people, with the article: al-Husain.
+			if sounds, ok := arabicSiblings[string(reduce(append(buf2[:0], cutArabicArticle(string(word))...)))]; ok {
 				dst = append(dst, sounds...)
 				continue
 			}

@@ -10,9 +10,9 @@ import (
 	"ihyid/contacts"
 )
 
-// Name is a name in Arabic script and the Latin spellings that stand for it.
+// Name is a name in its own script and the Latin spellings that stand for it.
 type Name struct {
-	Arabic string
+	Native string
 	Latin  []string
 }
 
@@ -25,41 +25,54 @@ type Simulation struct {
 	Truth [][2]int
 }
 
-// Rates of what goes wrong in one copy of a contact, and of what lists are like.
-const (
-	overlap     = 0.30 // of each list
-	again       = 0.03 // contacts that a list holds twice
-	arabicA     = 0.20 // copies in Arabic script
-	arabicB     = 0.50
-	typo        = 0.016 // of each name
-	swapNames   = 0.008
-	noMother    = 0.08
-	noFather    = 0.04
-	noDate      = 0.01
-	bornFirst   = 0.12 // born on 1 January, so they say
-	placeholder = 0.05 // 1 January in this copy
-	swapDate    = 0.0075
-	otherYear   = 0.018
-	otherDay    = 0.014
-	twin        = 0.02 // of the children behind the first
-	alike       = 0.30 // of twins, names that begin alike, like Hasan and Husain
-)
+// Rates say what two simulated lists are like, and how often something goes wrong in one copy of a contact. All are in [0, 1].
+type Rates struct {
+	Overlap float64 // of each list that is in the other too
+	Again   float64 // contacts that a list holds twice
+
+	ArabicA, ArabicB float64 // copies in Arabic script
+
+	Typo      float64 // of each name
+	SwapNames float64 // first and last name in each other's place
+	NoMother  float64
+	NoFather  float64
+	NoDate    float64
+
+	BornFirst   float64 // born on 1 January, so they say
+	Placeholder float64 // 1 January in this copy only
+	SwapDate    float64 // day and month, where both are days of a month
+	OtherYear   float64 // the year before or after
+	OtherDay    float64
+
+	Twins float64 // of the children behind the first
+	Alike float64 // of twins, names that begin alike, like Hasan and Husain
+}
+
+// DefaultRates are those of lists as they were met in the Levant.
+func DefaultRates() Rates {
+	return Rates{
+		Overlap: .30, Again: .03, ArabicA: .20, ArabicB: .50,
+		Typo: .016, SwapNames: .008, NoMother: .08, NoFather: .04, NoDate: .01,
+		BornFirst: .12, Placeholder: .05, SwapDate: .0075, OtherYear: .018, OtherDay: .014,
+		Twins: .02, Alike: .30,
+	}
+}
 
 // Simulate makes two lists of n contacts each, of families as they are met in the Levant, written down by two organisations. The
 // same seed gives the same lists.
-func Simulate(names Names, n int, seed uint64) Simulation {
-	s := &simulator{names: names, r: rand.New(rand.NewPCG(seed, 1))}
+func Simulate(names Names, n int, rates Rates, seed uint64) Simulation {
+	s := &simulator{Rates: rates, names: names, r: rand.New(rand.NewPCG(seed, 1))}
 	s.female, s.male, s.family = zipf(len(names.Female), .85), zipf(len(names.Male), .85), zipf(len(names.Family), .5)
-	shared := int(overlap * float64(n))
+	shared := int(rates.Overlap * float64(n))
 	people := s.people(2*n - shared)
 	var sim Simulation
 	where := make([][2][]int, len(people))
 	for i, p := range people {
 		if i < n {
-			s.write(&sim.A, &where[i][0], p, arabicA)
+			s.write(&sim.A, &where[i][0], p, s.ArabicA)
 		}
 		if i < shared || i >= n {
-			s.write(&sim.B, &where[i][1], p, arabicB)
+			s.write(&sim.B, &where[i][1], p, s.ArabicB)
 		}
 	}
 	toA, toB := s.shuffle(sim.A, "A"), s.shuffle(sim.B, "B")
@@ -74,6 +87,7 @@ func Simulate(names Names, n int, seed uint64) Simulation {
 }
 
 type simulator struct {
+	Rates
 	names                Names
 	r                    *rand.Rand
 	female, male, family []float64
@@ -83,6 +97,7 @@ type simulator struct {
 type someone struct {
 	woman                       bool
 	first, last, mother, father int
+	household                   int
 	born                        time.Time
 }
 
@@ -106,16 +121,16 @@ func (s *simulator) draw(cumulated []float64) int {
 
 func (s *simulator) people(n int) []someone {
 	var people []someone
-	for len(people) < n {
+	for household := 1; len(people) < n; household++ {
 		last, mother, father := s.draw(s.family), s.draw(s.female), s.draw(s.male)
 		year := 1940 + s.r.IntN(75)
 		// Parents do not give two children one name.
 		given := map[string]bool{}
 		var before someone
 		for child := range 1 + s.r.IntN(4) {
-			p := someone{woman: s.r.IntN(2) == 0, last: last, mother: mother, father: father}
-			isTwin := child > 0 && s.r.Float64() < twin
-			similar := isTwin && s.r.Float64() < alike
+			p := someone{woman: s.r.IntN(2) == 0, last: last, mother: mother, father: father, household: household}
+			isTwin := child > 0 && s.r.Float64() < s.Twins
+			similar := isTwin && s.r.Float64() < s.Alike
 			for try := 0; try == 0 || given[s.first(p)] || similar && try < 500 && s.first(p)[:4] != s.first(before)[:4]; try++ {
 				if p.woman {
 					p.first = s.draw(s.female)
@@ -130,7 +145,7 @@ func (s *simulator) people(n int) []someone {
 				continue
 			}
 			p.born = time.Date(year+s.r.IntN(8), 1, 1+s.r.IntN(365), 0, 0, 0, 0, time.UTC)
-			if s.r.Float64() < bornFirst {
+			if s.r.Float64() < s.BornFirst {
 				p.born = time.Date(p.born.Year(), 1, 1, 0, 0, 0, 0, time.UTC)
 			}
 			people = append(people, p)
@@ -144,9 +159,9 @@ func (s *simulator) people(n int) []someone {
 // first is a person's first name in Arabic script; every name has two letters.
 func (s *simulator) first(p someone) string {
 	if p.woman {
-		return s.names.Female[p.first].Arabic
+		return s.names.Female[p.first].Native
 	}
-	return s.names.Male[p.first].Arabic
+	return s.names.Male[p.first].Native
 }
 
 // write adds one copy of a person to a list, sometimes two.
@@ -154,7 +169,7 @@ func (s *simulator) write(list *[]contacts.Contact, where *[]int, p someone, ara
 	for {
 		*where = append(*where, len(*list))
 		*list = append(*list, s.copy(p, s.r.Float64() < arabic))
-		if s.r.Float64() >= again {
+		if s.r.Float64() >= s.Again {
 			return
 		}
 	}
@@ -169,18 +184,18 @@ func (s *simulator) copy(p someone, arabic bool) contacts.Contact {
 	c := contacts.Contact{
 		FirstName: s.spell(first[p.first], arabic), LastName: s.spell(s.names.Family[p.last], arabic),
 		MotherFirstName: s.spell(s.names.Female[p.mother], arabic), FatherFirstName: s.spell(s.names.Male[p.father], arabic),
-		Sex: sex,
+		Sex: sex, HouseholdID: fmt.Sprintf("H%07d", p.household),
 	}
-	if s.r.Float64() < swapNames {
+	if s.r.Float64() < s.SwapNames {
 		c.FirstName, c.LastName = c.LastName, c.FirstName
 	}
-	if s.r.Float64() < noMother {
+	if s.r.Float64() < s.NoMother {
 		c.MotherFirstName = ""
 	}
-	if s.r.Float64() < noFather {
+	if s.r.Float64() < s.NoFather {
 		c.FatherFirstName = ""
 	}
-	if s.r.Float64() >= noDate {
+	if s.r.Float64() >= s.NoDate {
 		c.DateOfBirth = s.date(p.born)
 	}
 	return c
@@ -189,13 +204,13 @@ func (s *simulator) copy(p someone, arabic bool) contacts.Contact {
 func (s *simulator) date(d time.Time) string {
 	year, month, day := d.Date()
 	switch x := s.r.Float64(); {
-	case x < placeholder:
+	case x < s.Placeholder:
 		month, day = 1, 1
-	case x < placeholder+swapDate && day <= 12:
+	case x < s.Placeholder+s.SwapDate && day <= 12:
 		month, day = time.Month(day), int(month)
-	case x < placeholder+swapDate+otherYear:
+	case x < s.Placeholder+s.SwapDate+s.OtherYear:
 		year += 2*s.r.IntN(2) - 1
-	case x < placeholder+swapDate+otherYear+otherDay:
+	case x < s.Placeholder+s.SwapDate+s.OtherYear+s.OtherDay:
 		day = 1 + s.r.IntN(28)
 	}
 	return fmt.Sprintf("%04d-%02d-%02d", year, month, day)
@@ -205,9 +220,9 @@ func (s *simulator) spell(n Name, arabic bool) string {
 	text := n.Latin[s.r.IntN(len(n.Latin))]
 	alphabet := "abcdefghijklmnopqrstuvwxyz"
 	if arabic {
-		text, alphabet = n.Arabic, "ابتثجحخدذرزسشصضطظعغفقكلمنهوي"
+		text, alphabet = n.Native, "ابتثجحخدذرزسشصضطظعغفقكلمنهوي"
 	}
-	if s.r.Float64() < typo {
+	if s.r.Float64() < s.Typo {
 		return s.mistype([]rune(text), []rune(alphabet))
 	}
 	return text

@@ -10,7 +10,11 @@ import (
 // BenchmarkMatch is the whole of matching two lists of 100,000 under levant/1: records, digests, join, tiers.
 func BenchmarkMatch(b *testing.B) {
 	const n = 100_000
-	s := Simulate(ownNames(b), n, 1)
+	names, err := LevantNames()
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := Simulate(names, n, DefaultRates(), 1)
 	p, err := contacts.BuiltinProfile("levant/1")
 	if err != nil {
 		b.Fatal(err)
