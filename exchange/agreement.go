@@ -448,6 +448,11 @@ func (n *Node) deliverAgreement(ctx context.Context, t *jobs.Task) error {
 	if err != nil || !r.Undelivered {
 		return err
 	}
+	if !n.signsStill(r.Message) || r.Terms.Proposer == n.DID() && !n.signsStill(r.Proposal) || len(r.Consent) > 0 && !n.signsStill(r.Consent) {
+		if r, err = n.signAgreementAgain(ctx, r); err != nil || !r.Undelivered {
+			return err
+		}
+	}
 	k, want, vcs := kindProposal, kindProposalReply, [][]byte{r.Message}
 	if r.Terms.Proposer != n.DID() {
 		k, want = kindConsent, kindConsentReply

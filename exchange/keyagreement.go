@@ -98,7 +98,10 @@ func (n *Node) ensureAgreementKey(ctx context.Context) error {
 		return nil
 	}
 	if !isDIDKey(old.DID) {
-		return n.change(ctx, old, func(next *identity) error { return n.addAgreementKey(ctx, next) }, nil)
+		return n.change(ctx, old, func(next *identity) error {
+			// Its organisation credential has the context of that time.
+			return errors.Join(n.addAgreementKey(ctx, next), n.signOrganisation(ctx, next))
+		}, nil)
 	}
 	next := *old
 	if err := n.addAgreementKey(ctx, &next); err != nil {

@@ -454,6 +454,9 @@ func (n *Node) deliverDecision(ctx context.Context, t *jobs.Task) error {
 	if own == nil {
 		own = n.self().Credential
 	}
+	if !n.signsStill(r.Decision) || !n.signsStill(own) {
+		return n.decideAgain(ctx, r)
+	}
 	to, _, err := n.locate(ctx, p.Peer)
 	if err == nil {
 		_, _, err = n.converse(ctx, to, kindDecision, "", kindDecisionReply, r.Decision, own)

@@ -265,7 +265,9 @@ func (n *Node) onDecision(ctx context.Context, m *message, peer *peerRecord) (*r
 		if err != nil {
 			return nil, err
 		}
-		if now.Peer.State != PeerInvited || request != s.Request {
+		// The decision may have come before, its reply gone lost, and the key that signed it ended: then it comes signed anew.
+		again := now.Peer.State == PeerApproved && now.Own == nil && s.Approved == "true"
+		if now.Peer.State != PeerInvited && !again || request != s.Request {
 			return nil, fail(CodePeerState, "this node waits for no decision on that request")
 		}
 		if s.Approved == "true" {

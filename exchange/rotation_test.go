@@ -362,28 +362,97 @@ func TestRotationDuringAnExchange(t *testing.T) {
 	})
 }
 
-// A decision that was long on its way arrives, though its sender's document changed meanwhile.
+// cut takes the line of a node away; the function that it gives puts it back.
+func (w *world) cut(tn *testNode) (mend func()) {
+	set := func(f func(*testNode, *TransportRequest) (*TransportResponse, error)) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.intercept = f
+	}
+	set(func(from *testNode, _ *TransportRequest) (*TransportResponse, error) {
+		if from == tn {
+			return nil, errors.New("no line")
+		}
+		return nil, nil
+	})
+	return func() { set(nil) }
+}
+
+// A decision that was long on its way arrives, though its sender's document changed meanwhile, also if the key that signed it has ended since.
 func TestRotationBeforeDelivery(t *testing.T) {
+	for name, overlap := range map[string]time.Duration{"overlap": DefaultOverlap, "revoked": 0} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			a, b := w.add("a.example"), w.add("b.example")
+			_, err := a.AddPeer(t.Context(), b.DID(), orgOf(b.host))
+			must(t, err)
+			mend := w.cut(b)
+			_, err = b.ApprovePeer(t.Context(), a.DID())
+			must(t, err)
+			b.rotate(kms.AssertionMethod, overlap)
+			b.rotate(kms.Authentication, overlap)
+			mend()
+			a.awaitPeer(b.DID(), PeerApproved)
+			b.awaitPeer(a.DID(), PeerApproved)
+			if at, bt := mustPeer(t, a, b.DID()).Peer.Registration, mustPeer(t, b, a.DID()).Peer.Registration; at != bt || at == "" {
+				t.Errorf("the registrations: %s and %s", at, bt)
+			}
+			a.importCSV(listA)
+			b.importCSV(listB)
+			if e := a.run(b); e.State != StateDone {
+				t.Errorf("the exchange: %+v", e)
+			}
+		})
+	}
+}
+
+// A decision arrives and its reply is lost; then the key that signed it is revoked. The same decision comes signed anew, and both sides name that one.
+func TestRotationAfterLostReply(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.add("a.example"), w.add("b.example")
 	_, err := a.AddPeer(t.Context(), b.DID(), orgOf(b.host))
 	must(t, err)
 	w.mu.Lock()
-	w.intercept = func(from *testNode, _ *TransportRequest) (*TransportResponse, error) {
-		if from == b {
-			return nil, errors.New("no line")
+	w.intercept = func(from *testNode, r *TransportRequest) (*TransportResponse, error) {
+		if from != b || !bytes.Contains(r.Body, []byte(kindDecision)) || !strings.HasSuffix(r.URL, "/messages") {
+			return nil, nil
 		}
-		return nil, nil
+		if _, err := a.serve(context.Background(), *r, "messages"); err != nil {
+			return nil, err
+		}
+		return nil, errors.New("the line broke before the reply")
 	}
 	w.mu.Unlock()
 	_, err = b.ApprovePeer(t.Context(), a.DID())
 	must(t, err)
-	b.rotate(kms.AssertionMethod, DefaultOverlap)
+	a.awaitPeer(b.DID(), PeerApproved)
+	first := mustPeer(t, a, b.DID()).Peer.Registration
+	b.rotate(kms.AssertionMethod, 0)
 	w.mu.Lock()
 	w.intercept = nil
 	w.mu.Unlock()
-	a.awaitPeer(b.DID(), PeerApproved)
 	b.awaitPeer(a.DID(), PeerApproved)
+	at, bt := mustPeer(t, a, b.DID()).Peer.Registration, mustPeer(t, b, a.DID()).Peer.Registration
+	if at != bt || at == first {
+		t.Errorf("the registrations: %s and %s, at first %s", at, bt, first)
+	}
+}
+
+// A proposal and a consent are signed again, too.
+func TestRotationBeforeAnAgreementArrives(t *testing.T) {
+	w, a, b := pairOf(t)
+	mend := w.cut(a)
+	g, err := a.ProposeAgreement(t.Context(), AgreementRequest{Peer: b.DID(), Purposes: []string{"a test"}, Profiles: []string{"soundex/1"}})
+	must(t, err)
+	a.rotate(kms.AssertionMethod, 0)
+	mend()
+	awaitAgreement(t, b, g.ID, AgreementAsked)
+	mend = w.cut(b)
+	_, err = b.DecideAgreement(t.Context(), g.ID, true, "")
+	must(t, err)
+	b.rotate(kms.AssertionMethod, 0)
+	mend()
+	awaitAgreement(t, a, g.ID, AgreementActive)
 }
 
 // cachedFetcher fetches the documents that the nodes of a world publish, and counts.
