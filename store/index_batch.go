@@ -1,7 +1,5 @@
 package store
 
-import "slices"
-
 // LookupAll looks many values up together, each in at most max references as Lookup does; of a crowded value there may be
 // fewer. Looking them up in the order of their terms
 // fetches every segment once: it is several times faster than one Lookup after another.
@@ -44,7 +42,7 @@ func (v *indexView) follow(entries []IndexEntry, max int, found func(n int, e en
 		if err := v.tx.ctx.Err(); err != nil {
 			return err
 		}
-		slices.SortFunc(probes, func(a, b probe) int { return compareEntries(a.entry, b.entry) })
+		probes = sortProbes(probes)
 		if err := v.probeAll(probes); err != nil {
 			return err
 		}

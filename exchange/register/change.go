@@ -84,6 +84,7 @@ func (r *Register) prepare(edits []edit) (*changes, error) {
 func (r *Register) preparePart(c *changes, edits []edit, from, to int) error {
 	encoder := r.encoders.Get().(*contacts.Encoder)
 	defer r.encoders.Put(encoder)
+	sealer := r.contacts.Sealer()
 	c.further = make([]diff, len(r.further))
 	n := to - from
 	c.ids.add, c.ids.addOf = make([]store.IndexEntry, 0, n), make([]int, 0, n)
@@ -98,7 +99,7 @@ func (r *Register) preparePart(c *changes, edits []edit, from, to int) error {
 		}
 		var err error
 		if e.after != nil {
-			if e.sealed, err = r.contacts.Seal(store.ID(e.id), *e.after); err != nil {
+			if e.sealed, err = sealer.Seal(store.ID(e.id), e.after); err != nil {
 				return err
 			}
 		}

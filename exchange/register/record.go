@@ -2,7 +2,6 @@ package register
 
 import (
 	"encoding/json"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -101,7 +100,8 @@ func (recordCodec) Append(dst []byte, r *record) ([]byte, error) {
 	if r.Import != "" {
 		dst = append(dst, `,"import":`...)
 		dst = appendString(dst, r.Import)
-		dst = fmt.Appendf(dst, `,"line":%d`, r.Line)
+		dst = append(dst, `,"line":`...)
+		dst = strconv.AppendInt(dst, int64(r.Line), 10)
 	}
 	if r.LastImport != "" {
 		dst = append(dst, `,"last_import":`...)

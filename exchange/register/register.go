@@ -106,7 +106,8 @@ func New(o Options) (*Register, error) {
 	r.reverse = store.NewCollection[struct{}](o.Store, "duplicates-of/"+under, 1)
 	r.outcomes = store.NewCollection[[]Outcome](o.Store, "outcomes", 1)
 	r.numbers = store.NewCollection[numbers](o.Store, "numbers", 1)
-	r.index = store.NewIndex(o.Store, "digests/"+under, store.MaxEqual(maxEqual), store.MaxHits(maxHits))
+	// The name is so short that a term is one block of its keyed hash. The digests name the whole profile.
+	r.index = store.NewIndex(o.Store, "keys/"+under[:10], store.MaxEqual(maxEqual), store.MaxHits(maxHits))
 	r.ids = store.NewIndex(o.Store, "ids", store.MaxEqual(maxEqual), store.MaxHits(maxHits))
 	r.jobs.Handle(JobImport, r.runImport)
 	return r, nil
