@@ -64,6 +64,7 @@ type Agreements interface {
 	RollEpochs(ctx context.Context, peer string) (int, error)
 	ApproveExchange(ctx context.Context, id string) (exchange.Exchange, error)
 	RefuseExchange(ctx context.Context, id, reason string) (exchange.Exchange, error)
+	ExcuseExchange(ctx context.Context, id, reason string) (exchange.Exchange, error)
 }
 
 // Exchanges is what was exchanged with other nodes, and its receipts.

@@ -78,4 +78,9 @@ func (s *Server) operateAgreements(h huma.API) {
 		func(ctx context.Context, in *reasonByID) (*body[exchange.Exchange], error) {
 			return asBody(s.node.RefuseExchange(ctx, in.ID, in.Body.Reason))
 		})
+	op = post("exchanges-excuse", "/exchanges/{id}/excuse", "Exchanges", "Excuse a peer from finishing an exchange")
+	op.Description = "For an exchange that the peer left after this node had given it something. Until it is finished or excused the peer can open no other. The signed record of it stays; a reason is needed."
+	operate(h, op, func(ctx context.Context, in *reasonByID) (*body[exchange.Exchange], error) {
+		return asBody(s.node.ExcuseExchange(ctx, in.ID, in.Body.Reason))
+	})
 }

@@ -70,6 +70,10 @@ func (n *fakeNode) RollEpochs(context.Context, string) (int, error) { return 0, 
 func (n *fakeNode) ApproveExchange(context.Context, string) (exchange.Exchange, error) {
 	return exchange.Exchange{}, n.err
 }
+func (n *fakeNode) ExcuseExchange(context.Context, string, string) (exchange.Exchange, error) {
+	return exchange.Exchange{}, n.err
+}
+
 func (n *fakeNode) RefuseExchange(context.Context, string, string) (exchange.Exchange, error) {
 	return exchange.Exchange{}, n.err
 }

@@ -359,6 +359,9 @@ func (n *Node) settle(tx *store.Tx, s *session) error {
 	if err := n.dropPayloads(tx, s.ID, max(s.FileMade, s.FileTaken)); err != nil {
 		return err
 	}
+	if err := n.kept.letters.Delete(tx, letterKey(s.ID, typeUnilateral)); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err // the receipt takes its place
+	}
 	for key, err := range n.kept.chunks.Keys(tx, store.Range{Prefix: []byte(s.ID + "/")}) {
 		if err != nil {
 			return err

@@ -29,6 +29,7 @@ const (
 	CodeNotFound        Code = "not-found"        // no such thing here
 	CodeConflict        Code = "conflict"         // already there, or changed meanwhile
 	CodeResolution      Code = "did-resolution"   // a DID could not be resolved
+	CodeUnfinished      Code = "unfinished"       // an exchange was left after the result was known
 	CodeEpoch           Code = "epoch"            // the epoch is over, or what stands in it is not what the other side means
 	CodeBudget          Code = "budget"           // a budget of the agreement is used up
 	CodeFile            Code = "file"             // a file of an exchange that cannot be taken

@@ -193,6 +193,11 @@ func (n *Node) initiatorStep(ctx context.Context, t *jobs.Task, id string) (Stat
 		return "", err
 	}
 	if s.State == StatePreparing {
+		if id, err := n.earlierOwn(ctx, s); err != nil {
+			return "", err
+		} else if id != "" {
+			return "", waitError{"waiting for exchange " + id + " with the same peer to end"}
+		}
 		return n.prepareBundle(ctx, t, s)
 	}
 	to := peerAddress{DID: s.Peer, carried: s}

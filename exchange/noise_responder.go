@@ -31,6 +31,7 @@ func (n *Node) onClaims(ctx context.Context, m *message, _ *peerRecord) (*reply,
 		if s.Protocol != ProtocolNoise || s.State != StateClaiming {
 			return nil, nil, nil, notYet(s)
 		}
+		s.Claimed = true
 		return setSubject{Exchange: s.ID, Previous: m.Digest, Transcript: s.Transcript, Commitment: *s.Sets[setClaims]}, nil, nil, nil
 	})
 }

@@ -124,11 +124,11 @@ func testResultNeedsReceipt(t *testing.T, protocol string, at kind) {
 			t.Errorf("%s shows a result without a receipt: %+v %v", n.host, got, m)
 		}
 	}
-	b.ahead.Store(int64(25 * time.Hour))
+	b.ahead.Store(int64(unfinishedLife + time.Hour))
 	must(t, b.expireSessions(t.Context()))
 	got, err := b.Exchange(t.Context(), e.ID)
 	must(t, err)
-	if got.State != StateFailed || !strings.Contains(got.Error, "unilateral") {
+	if got.State != StateFailed || !got.Unfinished || !strings.Contains(got.Error, "unilateral") {
 		t.Errorf("the responder does not say that the other side never finished: %+v", got)
 	}
 	// An operator who cancels the job ends the exchange.

@@ -44,6 +44,9 @@ func (n *Node) onOpening(ctx context.Context, m *message, peer *peerRecord) (*re
 	if err != nil {
 		return nil, err
 	}
+	if err := n.oneAtATime(ctx, &session{ID: o.Exchange, Peer: m.From, Role: Responder, ProfileID: o.Profile, Request: Request{Protocol: o.Protocol, Purpose: o.Purpose}}); err != nil {
+		return nil, err
+	}
 	agreed, ask, err := n.policy(ctx, &o, peer)
 	if err != nil {
 		return nil, err

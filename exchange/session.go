@@ -59,6 +59,10 @@ type session struct {
 	PeerRoot   string                        `json:"peer_root,omitempty"`
 	PeerCount  uint64                        `json:"peer_count,omitempty"`
 	Transcript string                        `json:"transcript,omitempty"`
+	Evaluated  uint64                        `json:"evaluated,omitempty"` // responder: points of the initiator evaluated in it
+	Claimed    bool                          `json:"claimed,omitempty"`   // responder, noise: the initiator was given the claims
+	Owed       bool                          `json:"owed,omitempty"`      // responder: it ended after the initiator was given something
+	Excused    string                        `json:"excused,omitempty"`   // why that is nothing to hold against it
 	Previous   string                        `json:"previous,omitempty"`
 
 	Token       string    `json:"token,omitempty"` // initiator: the token; responder: its hash
@@ -204,11 +208,27 @@ func (n *Node) endSession(ctx context.Context, s *session, why error) error {
 			why = fmt.Errorf("%w; we had signed the receipt, the other side never did (unilateral)", why)
 		}
 	}
+	owed, err := n.owes(ctx, s, why)
+	if err != nil {
+		return err
+	}
+	var record *letter
+	if s.gave() {
+		if record, err = n.signUnilateral(ctx, s); err != nil {
+			return err
+		}
+	}
+	s.Owed = owed
 	s.State, s.Error, s.Code = StateFailed, oneLine(why.Error(), 500), CodeOf(why)
 	s.InCommon, s.Possible, s.Pairs, s.Maybes = 0, 0, 0, 0
 	return n.store.Update(ctx, func(tx *store.Tx) error {
 		if err := errors.Join(n.dropChunks(tx, s), n.dropMatches(tx, s)); err != nil {
 			return err
+		}
+		if record != nil {
+			if err := n.kept.letters.Put(tx, letterKey(s.ID, typeUnilateral), *record); err != nil {
+				return err
+			}
 		}
 		return n.putSession(tx, s)
 	})
@@ -281,6 +301,7 @@ func (n *Node) view(s *session, peerName string) Exchange {
 	}
 	e.Seconds = end.Sub(s.Created).Seconds()
 	e.Carry = s.carry()
+	e.Evaluated, e.Unfinished, e.Excused = s.Evaluated, s.unfinished(), s.Excused
 	if s.State == StateDone { // before that the result belongs to nobody
 		e.Receipt, e.InCommon, e.Possible = s.ID, s.InCommon, s.Possible
 	}
@@ -359,12 +380,12 @@ func (n *Node) expireSessions(ctx context.Context) error {
 			continue
 		}
 		why := n.overdue(ctx, &s)
-		if why == nil {
+		if why == nil && !(s.gave() && n.resting(&s)) {
 			continue
 		}
 		// A job that is at work on it holds the lock; it will be looked at again.
 		if unlock, ok := n.locks.tryLock(s.ID); ok {
-			errs = append(errs, n.expire(ctx, s.ID))
+			errs = append(errs, n.expire(ctx, s.ID), n.recordResting(ctx, s.ID))
 			unlock()
 		}
 	}
@@ -390,8 +411,11 @@ func (n *Node) overdue(ctx context.Context, s *session) error {
 	if s.State == StateWaiting || s.Role == Initiator && s.State == StateAccepted {
 		life = max(life, approvalLife) // an operator may take some days
 	}
+	if s.gave() || s.Role == Initiator && s.Protocol == ProtocolVOPRF && s.Transcript != "" {
+		life = max(life, unfinishedLife) // to end it is to be refused the next one
+	}
 	if s.Updated.Before(n.now().Add(-life)) {
-		return fmt.Errorf("nothing was heard of the other side for %s", life)
+		return fail(CodeUnfinished, "nothing was heard of the other side for %s", life)
 	}
 	return nil
 }

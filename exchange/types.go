@@ -119,10 +119,13 @@ type Exchange struct {
 	Purpose       string     `json:"purpose"`
 	State         State      `json:"state"`
 	Job           string     `json:"job,omitempty"`
-	OwnCount      uint64     `json:"own_count"`  // entries of the own committed set, padding included
-	PeerCount     uint64     `json:"peer_count"` // the same of the peer
-	InCommon      int        `json:"in_common"`  // own contacts that match
-	Possible      int        `json:"possible"`   // own contacts with a possible match only
+	OwnCount      uint64     `json:"own_count"`            // entries of the own committed set, padding included
+	PeerCount     uint64     `json:"peer_count"`           // the same of the peer
+	InCommon      int        `json:"in_common"`            // own contacts that match
+	Possible      int        `json:"possible"`             // own contacts with a possible match only
+	Evaluated     uint64     `json:"evaluated,omitempty"`  // as responder: points of the peer that this node evaluated in it
+	Unfinished    bool       `json:"unfinished,omitempty"` // the peer left it after it was given something; it may open no other until this is excused
+	Excused       string     `json:"excused,omitempty"`    // why it need not be finished
 	Receipt       string     `json:"receipt,omitempty"`
 	Error         string     `json:"error,omitempty"`
 	Created       time.Time  `json:"created"`

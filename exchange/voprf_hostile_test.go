@@ -286,6 +286,8 @@ func TestHostileClaims(t *testing.T) {
 			if found, err := b.Matches(t.Context(), m.id); err != nil || len(found) != 0 {
 				t.Errorf("matches by false claims: %v %v", found, err)
 			}
+			_, err = b.ExcuseExchange(t.Context(), m.id, "a test")
+			must(t, err)
 		})
 	}
 	t.Run("true claims", func(t *testing.T) { // that the above fail for no other reason

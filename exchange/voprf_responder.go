@@ -136,8 +136,17 @@ func (n *Node) evaluated(ctx context.Context, s *session, index uint32) ([]byte,
 	defer n.locks.lock(s.ID)()
 	return out, n.store.Update(ctx, func(tx *store.Tx) error {
 		// The exchange may have ended meanwhile: nothing of it is to be kept then, or be told.
-		if now, err := n.kept.sessions.Get(tx, s.key()); err != nil || now.State != StateAccepted {
-			return errors.Join(err, notYet(s))
+		now, err := n.kept.sessions.Get(tx, s.key())
+		if err != nil {
+			return err
+		}
+		if now.State != StateAccepted {
+			return notYet(&now)
+		}
+		// From here on the initiator may know something, so from here on it is held to the end.
+		now.Evaluated += uint64(len(points) / voprf.PointSize)
+		if err := n.putSession(tx, &now); err != nil {
+			return err
 		}
 		return n.kept.chunks.Put(tx, chunkKey(s.ID, setEvaluated, index), out)
 	})

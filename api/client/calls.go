@@ -420,3 +420,8 @@ func (c *Client) ApproveExchange(ctx context.Context, id string) (exchange.Excha
 func (c *Client) RefuseExchange(ctx context.Context, id, reason string) (exchange.Exchange, error) {
 	return call[exchange.Exchange](ctx, c, http.MethodPost, at("exchanges", id, "refuse"), nil, map[string]string{"reason": reason})
 }
+
+// ExcuseExchange excuses a peer from finishing an exchange that it left after the node had given it something.
+func (c *Client) ExcuseExchange(ctx context.Context, id, reason string) (exchange.Exchange, error) {
+	return call[exchange.Exchange](ctx, c, http.MethodPost, at("exchanges", id, "excuse"), nil, map[string]string{"reason": reason})
+}

@@ -133,6 +133,7 @@ var rows = []Row{
 	record("exchanges-start", operating, ScopeExchangesWrite),
 	record("exchanges-approve", operating, ScopeExchangesWrite),
 	record("exchanges-refuse", operating, ScopeExchangesWrite),
+	record("exchanges-excuse", operating, ScopeExchangesWrite),
 
 	// Receipts.
 	read("receipts-list", reading, ScopeReceiptsRead),

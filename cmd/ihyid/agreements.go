@@ -157,7 +157,7 @@ func (a *app) showAgreement(g exchange.Agreement) error {
 	return nil
 }
 
-// exchangeDecide are exchange approve and exchange refuse.
+// exchangeDecide are exchange approve, refuse and excuse.
 func (a *app) exchangeDecide() []*cobra.Command {
 	var reason string
 	run := func(act func(*client.Client, context.Context, string) (exchange.Exchange, error)) func(*cobra.Command, []string) error {
@@ -179,5 +179,13 @@ func (a *app) exchangeDecide() []*cobra.Command {
 			return c.RefuseExchange(ctx, id, reason)
 		})}
 	refuse.Flags().StringVar(&reason, "reason", "", "why, for the record")
-	return []*cobra.Command{approve, refuse}
+	excuse := &cobra.Command{Use: "excuse ID", Short: "Excuse a peer from finishing an exchange that it left", Args: cobra.ExactArgs(1),
+		Long: "A peer that leaves an exchange after we evaluated its points, or gave it our claims, may know the result without us.\n" +
+			"It can open no other exchange until this one is finished, or excused here. The signed record of it stays.",
+		Example: `  ihyid exchange excuse 5f0c... --reason "their disk failed; spoke with R. Haddad"`,
+		RunE: run(func(c *client.Client, ctx context.Context, id string) (exchange.Exchange, error) {
+			return c.ExcuseExchange(ctx, id, reason)
+		})}
+	excuse.Flags().StringVar(&reason, "reason", "", "why, for the record; needed")
+	return []*cobra.Command{approve, refuse, excuse}
 }

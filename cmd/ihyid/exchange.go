@@ -150,6 +150,10 @@ func (a *app) showExchange(e exchange.Exchange) error {
 	if e.State == exchange.StateDone {
 		inCommon, possible = plural(e.InCommon, "contact", "contacts"), plural(e.Possible, "contact", "contacts")
 	}
+	evaluated := ""
+	if e.Evaluated > 0 {
+		evaluated = number(e.Evaluated)
+	}
 	finished := ""
 	if e.Finished != nil {
 		finished = when(*e.Finished)
@@ -158,11 +162,14 @@ func (a *app) showExchange(e exchange.Exchange) error {
 		"took", fmt.Sprintf("%.1f s", e.Seconds), "peer", strings.TrimSpace(e.PeerName+" ("+e.Peer+")"), "our role", e.Role,
 		"profile", e.Profile, "profile digest", e.ProfileDigest, "protocol", e.Protocol, "purpose", e.Purpose,
 		"entries sent", number(e.OwnCount), "entries received", number(e.PeerCount),
-		"receipt", e.Receipt, "job", e.Job, "created", when(e.Created), "finished", finished); err != nil {
+		"points evaluated", evaluated, "excused", e.Excused, "receipt", e.Receipt, "job", e.Job, "created", when(e.Created), "finished", finished); err != nil {
 		return err
 	}
 	if e.Carry != nil {
 		a.sayCarry(e, "")
+	}
+	if e.Unfinished {
+		a.say("They left it after we had given them something, and can open no other. When they have explained: ihyid exchange excuse %s --reason ...\nThe signed record: ihyid exchange presentations %s", e.ID, e.ID)
 	}
 	if e.State == exchange.StateDone {
 		if e.InCommon+e.Possible > 0 {
