@@ -162,6 +162,7 @@ func (s *Server) routeLocal(router *mux.Router) error {
 	})
 	s.operateStatus(h)
 	s.operateContacts(h)
+	s.operateSearch(h)
 	s.operateKeys(h)
 	s.operateDIDs(h)
 	s.operatePeers(h)

@@ -12,6 +12,7 @@ import (
 	"ihyid/contacts"
 	"ihyid/exchange"
 	"ihyid/exchange/register"
+	"ihyid/exchange/register/search"
 	"ihyid/store/jobs"
 )
 
@@ -28,6 +29,7 @@ const (
 	codeTimeout          exchange.Code = "timeout"
 	codeBusy             exchange.Code = "busy"
 	codeStopping         exchange.Code = "stopping"
+	codeBuilding         exchange.Code = "index-building"
 	codeUnauthorized     exchange.Code = "unauthorized"
 	codeForbidden        exchange.Code = "forbidden"
 )
@@ -78,6 +80,7 @@ var problemTypes = []ProblemType{
 	{exchange.CodePeerError, http.StatusBadGateway, "The other node answered with an error", 0},
 	{exchange.CodeResolution, http.StatusBadGateway, "The DID could not be resolved", 0},
 	{codeBusy, http.StatusServiceUnavailable, "The node has as much to do as it may", 2 * time.Second},
+	{codeBuilding, http.StatusServiceUnavailable, "The contacts are still being indexed", 10 * time.Second},
 	{codeStopping, http.StatusServiceUnavailable, "The node is stopping", 5 * time.Second},
 }
 
@@ -205,6 +208,8 @@ var errorRows = []struct {
 	{register.ErrInvalid, exchange.CodeInvalid, ""},
 	{register.ErrTooLarge, exchange.CodeTooLarge, ""},
 	{register.ErrOptions, exchange.CodeInvalid, ""},
+	{search.ErrQuery, codeValidation, ""},
+	{search.ErrBuilding, codeBuilding, ""},
 	{contacts.ErrTooLarge, exchange.CodeTooLarge, ""},
 	{contacts.ErrUnknownProfile, exchange.CodeUnknownProfile, ""},
 	{jobs.ErrNotFound, exchange.CodeNotFound, "there is no such job, or no longer"},

@@ -24,6 +24,7 @@ type Options struct {
 	Node     Node
 	Register Register
 	Jobs     Jobs
+	Search   Search                       // nil: contacts are not searched
 	Profiles map[string]*contacts.Profile // by name
 	DIDs     DIDs                         // nil: identifiers are not resolved
 	// Credentials signs and verifies beside exchanges, and publishes the status of receipts; nil: no VC API, no status lists.
@@ -44,6 +45,7 @@ type Server struct {
 	node     Node
 	register Register
 	jobs     Jobs
+	search   Search
 	profiles map[string]*contacts.Profile
 	dids     DIDs
 
@@ -82,7 +84,7 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("api: TokenDigest must have %d bytes", sha256.Size)
 	}
 	s := &Server{
-		node: o.Node, dids: o.DIDs, register: o.Register, jobs: o.Jobs, profiles: o.Profiles,
+		node: o.Node, dids: o.DIDs, register: o.Register, jobs: o.Jobs, search: o.Search, profiles: o.Profiles,
 		credentials: o.Credentials, openVerify: o.OpenVerify,
 		version: o.Version, token: o.TokenDigest, limits: o.Limits.withDefaults(), logger: o.Logger, now: o.Clock,
 		stop: make(chan struct{}), policy: policy.Default(),

@@ -30,6 +30,7 @@ import (
 	"ihyid/contacts"
 	"ihyid/exchange"
 	"ihyid/exchange/register"
+	"ihyid/exchange/register/search"
 	"ihyid/kms"
 	"ihyid/store/jobs"
 )
@@ -321,6 +322,7 @@ func serve(t testing.TB, node *fakeNode, opts ...option) *running {
 	}
 	o := api.Options{
 		Node: node, Register: r.reg, Jobs: r.jobs, Profiles: map[string]*contacts.Profile{profile.Name(): profile},
+		Search:  searchFunc(func(search.Query, uint64, int) (search.Page, error) { return search.Page{}, nil }),
 		Version: "test", Logger: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, f := range opts {

@@ -100,6 +100,14 @@ func (c *Client) Contacts(ctx context.Context, after uint64) iter.Seq2[register.
 	})
 }
 
+// SearchContacts gives the contacts that a request finds, by number; its After and Limit are set here.
+func (c *Client) SearchContacts(ctx context.Context, q api.SearchRequest) iter.Seq2[register.Stored, error] {
+	return pages(func(after string) (api.List[register.Stored], error) {
+		q.After, q.Limit = after, 100
+		return call[api.List[register.Stored]](ctx, c, http.MethodPost, "/contacts/search", nil, q)
+	})
+}
+
 // Contact gives one contact.
 func (c *Client) Contact(ctx context.Context, number uint64) (register.Stored, error) {
 	return call[register.Stored](ctx, c, http.MethodGet, at("contacts", strconv.FormatUint(number, 10)), nil, nil)

@@ -94,6 +94,7 @@ var rows = []Row{
 	record("contacts-export", operating, ScopeContactsRead),
 	read("contacts-list", operating, ScopeContactsRead),
 	read("contacts-show", operating, ScopeContactsRead),
+	read("contacts-search", operating, ScopeContactsRead),
 	record("check-anonymous", checking, ScopeCheck),
 
 	// Keys.

@@ -15,7 +15,7 @@ import (
 
 func (a *app) contactsCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "contacts", Short: "The people whom your organisation serves"}
-	cmd.AddCommand(a.contactsImport(), a.contactsList(), a.contactsShow(), a.contactsDuplicates(), a.contactsExport())
+	cmd.AddCommand(a.contactsImport(), a.contactsList(), a.contactsShow(), a.contactsSearch(), a.contactsDuplicates(), a.contactsExport())
 	return cmd
 }
 

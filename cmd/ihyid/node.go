@@ -238,7 +238,7 @@ func (a *app) serve(ctx context.Context) error {
 		}
 	}()
 	server, err := api.New(api.Options{
-		Node: node.Node, Register: node.Register, Jobs: node.Jobs, Profiles: node.Profiles, DIDs: node.DIDs,
+		Node: node.Node, Register: node.Register, Search: node.Search, Jobs: node.Jobs, Profiles: node.Profiles, DIDs: node.DIDs,
 		Credentials: node.Credentials, OpenVerify: k.Bool("open_verify"),
 		Version: version(), TokenDigest: token, Logger: logger,
 	})

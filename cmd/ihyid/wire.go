@@ -18,6 +18,7 @@ import (
 	"ihyid/did"
 	"ihyid/exchange"
 	"ihyid/exchange/register"
+	"ihyid/exchange/register/search"
 	"ihyid/kms"
 	"ihyid/store"
 	"ihyid/store/jobs"
@@ -125,6 +126,7 @@ type runningNode struct {
 	Node        api.Node
 	Credentials api.Credentials
 	Register    api.Register
+	Search      api.Search
 	Jobs        api.Jobs
 	Profiles    map[string]*contacts.Profile
 	DIDs        api.DIDs
@@ -160,6 +162,10 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 	if err != nil {
 		return nil, err
 	}
+	index, err := search.Open(ctx, p.store, reg, queue)
+	if err != nil {
+		return nil, fmt.Errorf("opening the search index: %w", err)
+	}
 	resolver := newResolver(web, o.Network)
 	node, err := exchange.Open(ctx, exchange.Options{
 		Store: p.store, Keys: p.keys, Resolver: resolver, Register: reg, Jobs: queue,
@@ -170,7 +176,7 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 		return nil, err
 	}
 	return &runningNode{
-		Node: node, Credentials: node, Register: reg, Jobs: queue, Profiles: p.profiles, Run: node.Run, DIDs: dids{did.Dereferencer{Resolver: resolver, History: node.History()}, resolver},
+		Node: node, Credentials: node, Register: reg, Search: index, Jobs: queue, Profiles: p.profiles, Run: node.Run, DIDs: dids{did.Dereferencer{Resolver: resolver, History: node.History()}, resolver},
 		Close: func() error {
 			web.Close()
 			return p.close()
