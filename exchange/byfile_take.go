@@ -74,7 +74,7 @@ func badFile(err error) error {
 		sealedfile.ErrNotAFile, sealedfile.ErrNoKey, sealedfile.ErrDamaged, sealedfile.ErrCutShort, sealedfile.ErrForm, sealedfile.ErrTooLarge,
 	} {
 		if errors.Is(err, of) {
-			return &Error{Code: CodeFile, Detail: "the file cannot be taken", Err: err}
+			return fail(CodeFile, "%w", err) // what it says of the file is for its people to read
 		}
 	}
 	return err
@@ -194,9 +194,7 @@ func (n *Node) takeRequests(ctx context.Context, r *sealedfile.Reader, e *envelo
 		return StepFile{}, err
 	}
 	if c != nil {
-		out := n.stepFile(s, c)
-		out.Known = true
-		return out, nil
+		return n.knownFile(r, s, c)
 	}
 	challenge, protocol := "", ""
 	if s != nil {
@@ -254,6 +252,20 @@ func (n *Node) takeRequests(ctx context.Context, r *sealedfile.Reader, e *envelo
 		job, err := n.jobs.Enqueue(tx, jobAnswerFile, fileParams{Exchange: s.ID, Number: number})
 		return job.ID, err
 	})
+}
+
+// knownFile answers for a file that was taken before: nothing changes, but a copy that is damaged is not called good.
+func (n *Node) knownFile(r *sealedfile.Reader, s *session, c *carried) (StepFile, error) {
+	for {
+		if _, err := r.Next(); err == io.EOF {
+			break
+		} else if err != nil {
+			return StepFile{}, badFile(err)
+		}
+	}
+	out := n.stepFile(s, c)
+	out.Known = true
+	return out, nil
 }
 
 // inOrder says what is wrong if a file does not come when it is its turn.
@@ -352,9 +364,7 @@ func (n *Node) takeReplies(ctx context.Context, r *sealedfile.Reader, e *envelop
 		return StepFile{}, err
 	}
 	if c != nil {
-		out := n.stepFile(s, c)
-		out.Known = true
-		return out, nil
+		return n.knownFile(r, s, c)
 	}
 	if s.State == StateFailed {
 		return StepFile{}, fail(CodeExchangeState, "exchange %s has failed here (%s); begin a new one", s.ID, s.Error)

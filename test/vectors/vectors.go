@@ -16,13 +16,14 @@ import (
 	"ihyid/exchange/voprf"
 )
 
-// Files returns all vectors as JSON files, by name. All but the voprf proof, which is random, is the same every time.
+// Files returns all vectors as JSON files, by name. All but the voprf proof and the seal of the file, which are random, is the same every time.
 func Files() (map[string][]byte, error) {
 	files := make(map[string][]byte)
 	for name, create := range map[string]func() (any, error){
 		"merkle.json":  func() (any, error) { return Merkle() },
 		"noise.json":   func() (any, error) { return Noise() },
 		"voprf.json":   func() (any, error) { return VOPRF() },
+		"file.json":    func() (any, error) { return File() },
 		"answers.json": func() (any, error) { return Answers() },
 	} {
 		v, err := create()
