@@ -66,18 +66,11 @@ func (n *Node) requestChunks(ctx context.Context, s *session, l *leg) (func(p pi
 	}
 	set := l.put[0]
 	c := s.Sets[set]
-	if set == setBundle && s.Protocol == ProtocolVOPRF {
-		fresh, err := n.loadFresh(ctx, s)
-		if err != nil {
-			return nil, err
-		}
-		blinded, err := voprf.Blind(ctx, fresh, s.seed32(), nil)
-		if err != nil {
-			return nil, err
-		}
-		return func(p piece) ([]byte, error) { return blinded.Chunk(int(p.Index)), nil }, nil
+	entries := n.ownEntries
+	if s.Protocol == ProtocolVOPRF {
+		entries = func(ctx context.Context, s *session, set string) ([]byte, error) { return n.getSet(ctx, s.ID, set) }
 	}
-	data, err := n.ownEntries(ctx, s, set)
+	data, err := entries(ctx, s, set)
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,11 @@ func (n *Node) prepareVOPRF(ctx context.Context, t *jobs.Task, s *session, own *
 		raw = append(raw, fresh[i][:]...)
 	}
 	err = n.store.Update(ctx, func(tx *store.Tx) error {
-		return errors.Join(dropAll(tx, n.kept.chunks, s.ID+"/"+setFresh+"/"), n.putSet(tx, s.ID, setFresh, raw, merkle.MaxChunkBytes))
+		err := errors.Join(dropAll(tx, n.kept.chunks, s.ID+"/"+setFresh+"/"), n.putSet(tx, s.ID, setFresh, raw, merkle.MaxChunkBytes))
+		if err == nil && s.ByFile { // they go out once, whole; over a network, chunk by chunk as they are made
+			err = errors.Join(dropAll(tx, n.kept.chunks, s.ID+"/"+setBundle+"/"), n.putSet(tx, s.ID, setBundle, set.Points, merkle.MaxChunkBytes))
+		}
+		return err
 	})
 	if err != nil {
 		return nil, err

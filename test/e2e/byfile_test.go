@@ -15,7 +15,8 @@ import (
 )
 
 // TestByFile carries a whole exchange between two nodes that never run at the same time, by the commands of an officer. The node that works on a file is
-// killed in the middle of it and started again. IHYID_FILE_CONTACTS makes it larger, and has it tell times and sizes.
+// killed in the middle of it and started again. IHYID_FILE_CONTACTS makes it larger, and has it tell times and sizes; IHYID_FILE_PROFILE names another profile
+// than soundex/1, which makes one digest a contact.
 func TestByFile(t *testing.T) {
 	t.Parallel()
 	size := 400
@@ -49,7 +50,9 @@ func TestByFile(t *testing.T) {
 		return e
 	}
 	begin := []string{"exchange", "run", "--by-file", "--peer", b.DID, "--purpose", "winter kits 2026", "--out", file(1)}
-	if !large {
+	if profile := os.Getenv("IHYID_FILE_PROFILE"); profile != "" {
+		begin = append(begin, "--profile", profile)
+	} else {
 		begin = append(begin, "--profile", "soundex/1")
 	}
 	e := run(a, "beginning", begin...)
