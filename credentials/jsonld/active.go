@@ -2,10 +2,7 @@ package jsonld
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
-	"slices"
-	"strings"
 	"sync"
 
 	"github.com/piprate/json-gold/ld"
@@ -13,36 +10,54 @@ import (
 	"ihyid/credentials/ijson"
 )
 
-// active is a parsed @context value. Expansion does not change it.
+// active is a parsed @context value with the contexts that its terms and types bring along. Expansion does not
+// change what a document says, only what is remembered here.
 type active struct {
-	base *ld.Context
+	base *scope
 
-	mu    sync.Mutex
-	typed map[string]*ld.Context // by types, see forTypes
+	mu     sync.Mutex
+	scoped map[scopeKey]*scope
 }
 
+// scope is the context that holds at some place of a document.
+type scope struct {
+	of      *active
+	context *ld.Context
+	prev    *scope // the context to go back to in nested objects; nil unless a type brought this one
+
+	once sync.Once
+	iris map[string]struct{} // for which there are terms
+}
+
+// scopeKey names a scope by what it was made from: the same scoped context over the same context is the same.
+type scopeKey struct {
+	on        *scope
+	by        *ld.TermDefinition
+	propagate bool
+}
+
+// maxScopes is how many scopes of one @context value are kept; the credentials context alone has eleven.
+const maxScopes = 64
+
 // active gives the parsed form of an @context value, from the cache if it is there.
-func (p *Processor) active(value any) (_ *active, err error) {
-	key, err := ijson.Canonical(value)
+func (p *Processor) active(value any) (*active, error) {
+	canonical, err := ijson.Canonical(value)
 	if err != nil {
 		return nil, refuse("@context: %v", err)
 	}
+	key := string(canonical)
 	p.mu.Lock()
-	a, ok := p.parsed[string(key)]
+	a, ok := p.parsed[key]
 	p.mu.Unlock()
 	if ok {
 		return a, nil
 	}
-	defer func() {
-		if recover() != nil {
-			err = refuse("@context: not a valid context")
-		}
-	}()
-	base, err := ld.NewContext(nil, p.options).Parse(value)
+	base, err := parseOn(ld.NewContext(nil, p.options), value)
 	if err != nil {
-		return nil, fmt.Errorf("@context: %w", expansionError(err))
+		return nil, fmt.Errorf("@context: %w", err)
 	}
-	a = &active{base: base, typed: map[string]*ld.Context{}}
+	a = &active{scoped: map[scopeKey]*scope{}}
+	a.base = &scope{of: a, context: base}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.parsed) >= maxCached {
@@ -51,108 +66,87 @@ func (p *Processor) active(value any) (_ *active, err error) {
 			break
 		}
 	}
-	p.parsed[string(key)] = a
+	p.parsed[key] = a
 	return a, nil
 }
 
-// expand calls the expander. Documents are checked so that it should not panic; should it all the same,
-// that is an error of the document and not the end of the process.
-func (a *active) expand(body map[string]any, options *ld.JsonLdOptions, plain bool) (out any, err error) {
-	defer func() {
+// parseOn processes a context over another (JSON-LD 1.1 Processing Algorithms section 4.1). A protected term stays what it is, also where the
+// specification would let a property's context override it.
+func parseOn(on *ld.Context, value any) (_ *ld.Context, err error) {
+	defer func() { // contexts are checked so that the library should not panic; should it all the same, that is an error of the document
 		if recover() != nil {
-			out, err = nil, refuse("the expansion failed")
+			err = refuse("not a valid context")
 		}
 	}()
-	context, applied := a.base, false
-	if _, own := body["@context"]; !own && !plain {
-		context, applied = a.forTypes(body["type"])
-	}
-	// A context with a previous one is reverted at the next object unless that stands "inside an
-	// index", which has no other effect here.
-	out, err = ld.NewJsonLdApi().Expand(context, "", body, options, applied, nil)
+	next, err := on.Parse(value)
 	if err != nil {
 		return nil, expansionError(err)
 	}
-	return out, nil
+	return next, nil
 }
 
-// prepared are the types of the credentials context whose scoped contexts are worth preparing: the tops
-// of documents have them, and parsing a scoped context takes longer than all the rest of an expansion.
-var prepared = []string{"DataIntegrityProof", "VerifiableCredential", "VerifiablePresentation"}
-
-// forTypes gives the context with those of the types applied in advance, and whether it did so. Only the
-// types above have scoped contexts then; for any other the expander does all of it.
-func (a *active) forTypes(value any) (*ld.Context, bool) {
-	list, ok := value.([]any)
-	if !ok {
-		list = []any{value}
+// local applies a context that stands in the document.
+func (s *scope) local(value any) (*scope, error) {
+	next, err := parseOn(s.context, value)
+	if err != nil {
+		return nil, fmt.Errorf("@context: %w", err)
 	}
-	var scoped []string
-	for _, v := range list {
-		t, ok := v.(string)
-		if !ok {
-			return a.base, false
-		}
-		d := a.base.TermDefinitions[t]
-		if d == nil || !d.HasContext {
-			continue
-		}
-		if !d.Protected || !slices.Contains(prepared, t) {
-			return a.base, false
-		}
-		scoped = append(scoped, t)
-	}
-	if len(scoped) == 0 {
-		return a.base, false
-	}
-	slices.Sort(scoped) // the order in which the expander applies them
-	scoped = slices.Compact(scoped)
-	key := strings.Join(scoped, " ")
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	context, ok := a.typed[key]
-	if !ok {
-		context = a.apply(scoped)
-		a.typed[key] = context // at most one for each set of the types above
-	}
-	if context == nil {
-		return a.base, false
-	}
-	for _, v := range list { // types are terms of the context before those of the types
-		if t, _ := v.(string); !slices.Contains(scoped, t) && a.base.TermDefinitions[t] != context.TermDefinitions[t] {
-			return a.base, false
-		}
-	}
-	return context, true
+	return &scope{of: s.of, context: next, prev: s.prev}, nil
 }
 
-// apply applies the scoped contexts of types, as the expander would, and takes them away from the types so
-// that it does not do it again. It gives nil where the expander had better see to it.
-func (a *active) apply(types []string) *ld.Context {
-	context := a.base
-	for _, t := range types {
-		scope, ok := a.base.TermDefinitions[t].Context.(map[string]any)
-		if !ok {
-			return nil
-		}
-		scope = maps.Clone(scope)
-		scope["@propagate"] = false // what is inside of the object goes back to the context before
-		next, err := context.Parse(scope)
-		if err != nil {
-			return nil
-		}
-		context = next
+// child applies the context that the definition of a term brings: for what the property holds and all within (propagate), or for
+// the object of that type alone.
+func (s *scope) child(d *ld.TermDefinition, propagate bool) (*scope, error) {
+	key := scopeKey{s, d, propagate}
+	s.of.mu.Lock()
+	next, ok := s.of.scoped[key]
+	s.of.mu.Unlock()
+	if ok {
+		return next, nil
 	}
-	for _, t := range types {
-		d := context.TermDefinitions[t]
-		if d != a.base.TermDefinitions[t] {
-			return nil
-		}
-		bare := *d
-		bare.HasContext, bare.Context = false, nil
-		context.TermDefinitions[t] = &bare
+	context, err := parseOn(s.context, d.Context)
+	if err != nil {
+		return nil, err
 	}
-	return context
+	next = &scope{of: s.of, context: context, prev: s.prev}
+	if !propagate && next.prev == nil {
+		next.prev = s
+	}
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	if len(s.of.scoped) < maxScopes {
+		s.of.scoped[key] = next
+	}
+	return next, nil
+}
+
+// vocab gives what a name stands for as a property or type, and its definition if it is a term.
+func (s *scope) vocab(name string) (string, *ld.TermDefinition, error) {
+	if d, ok := s.context.TermDefinitions[name]; ok {
+		if d == nil {
+			return "", nil, refuse("a property is not defined by the contexts")
+		}
+		return d.ID, d, nil
+	}
+	iri, err := s.context.ExpandIri(name, false, true, nil, nil)
+	if err != nil {
+		return "", nil, expansionError(err)
+	}
+	return iri, nil, nil
+}
+
+// hasTerm reports whether a term stands for an IRI.
+func (s *scope) hasTerm(iri string) bool {
+	s.once.Do(func() {
+		s.iris = make(map[string]struct{}, len(s.context.TermDefinitions))
+		for _, d := range s.context.TermDefinitions {
+			if d != nil {
+				s.iris[d.ID] = struct{}{}
+			}
+		}
+	})
+	_, ok := s.iris[iri]
+	return ok
 }
 
 func sameValue(a, b any) bool { return reflect.DeepEqual(a, b) }

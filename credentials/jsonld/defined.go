@@ -31,7 +31,7 @@ func (p *Processor) Defined(ctx context.Context, document map[string]any) error 
 	if known {
 		return nil
 	}
-	if _, err := p.inspect(document); err != nil { // the limits, and what is not understood
+	if err := p.inspect(document); err != nil { // the limits, and what is not understood
 		return err
 	}
 	n := 0

@@ -7,36 +7,22 @@ import (
 	"ihyid/credentials/rdfc"
 )
 
-// seen is what a walk over a document found, @context left out.
-type seen struct {
-	tally
-	objects, contexts int
-	strings           map[string]struct{} // every string value
-}
-
-// tally counts what expansion has to keep: scalars have to come out again, and null and empty lists
-// may stand only inside JSON literals, which come out whole.
-type tally struct{ scalars, nulls, empties int }
-
-// inspect walks an object before it is expanded and refuses what is not understood here.
-func (p *Processor) inspect(object map[string]any) (*seen, error) {
-	w := &inspector{p: p, seen: seen{strings: map[string]struct{}{}}}
+// inspect walks an object before it is expanded, and refuses what is too large or not understood here.
+func (p *Processor) inspect(object map[string]any) error {
+	w := &inspector{p: p}
 	w.values = contextCheck{values: p.limits.MaxContextValues, reference: func(url string) error {
 		if _, ok := p.remote[url]; !ok {
 			return fmt.Errorf("%w: %s", ErrUnknownContext, url)
 		}
 		return nil
 	}}
-	if err := w.object(object); err != nil {
-		return nil, err
-	}
-	return &w.seen, nil
+	return w.object(object)
 }
 
 type inspector struct {
-	p      *Processor
-	seen   seen
-	values contextCheck
+	p                          *Processor
+	objects, scalars, contexts int
+	values                     contextCheck
 }
 
 func (w *inspector) value(v any) error {
@@ -44,19 +30,11 @@ func (w *inspector) value(v any) error {
 	case map[string]any:
 		return w.object(v)
 	case []any:
-		if len(v) == 0 {
-			w.seen.empties++
-		}
 		for _, e := range v {
 			if err := w.value(e); err != nil {
 				return err
 			}
 		}
-	case nil:
-		w.seen.nulls++
-	case string:
-		w.seen.strings[v] = struct{}{}
-		return w.scalar()
 	default:
 		return w.scalar()
 	}
@@ -64,14 +42,14 @@ func (w *inspector) value(v any) error {
 }
 
 func (w *inspector) scalar() error {
-	if w.seen.scalars++; w.seen.scalars > w.p.limits.MaxScalars {
+	if w.scalars++; w.scalars > w.p.limits.MaxScalars {
 		return refuse("more than %d values", w.p.limits.MaxScalars)
 	}
 	return nil
 }
 
 func (w *inspector) object(m map[string]any) error {
-	if w.seen.objects++; w.seen.objects > w.p.limits.MaxObjects {
+	if w.objects++; w.objects > w.p.limits.MaxObjects {
 		return refuse("more than %d objects", w.p.limits.MaxObjects)
 	}
 	_, isValue := m["@value"]
@@ -84,7 +62,7 @@ func (w *inspector) object(m map[string]any) error {
 		}
 		switch {
 		case k == "@context":
-			if w.seen.contexts++; w.seen.contexts > w.p.limits.MaxContexts {
+			if w.contexts++; w.contexts > w.p.limits.MaxContexts {
 				return refuse("@context stands in more than %d places", w.p.limits.MaxContexts)
 			}
 			if err := w.values.context(v, 0); err != nil {

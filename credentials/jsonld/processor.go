@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/piprate/json-gold/ld"
@@ -50,11 +51,8 @@ type Options struct {
 type Processor struct {
 	limits  Options
 	remote  loader
-	known   *vocabulary
+	names   map[bool]*names // by whether a document is of version 1.1
 	options *ld.JsonLdOptions
-
-	// plain leaves all to the expander: slower, and for the tests to compare with.
-	plain bool
 
 	mu     sync.Mutex
 	parsed map[string]*active // by canonical JSON of the @context value
@@ -99,7 +97,7 @@ func New(o Options) (*Processor, error) {
 	if err := p.remote.check(); err != nil {
 		return nil, err
 	}
-	p.known = newVocabulary(p.remote[contexts.CredentialsV2]["@context"])
+	p.names = bothNames(p.remote[contexts.CredentialsV1]["@context"], p.remote[contexts.CredentialsV2]["@context"])
 	p.options = ld.NewJsonLdOptions("")
 	p.options.ProcessingMode = ld.JsonLd_1_1
 	p.options.DocumentLoader = p.remote
@@ -163,7 +161,8 @@ func (p *Processor) Quads(ctx context.Context, document map[string]any) ([]rdfc.
 			embedded = []any{v}
 		}
 	}
-	top, err := p.document(body)
+	contexts := document["@context"]
+	top, err := p.document(body, contexts)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +178,11 @@ func (p *Processor) Quads(ctx context.Context, document map[string]any) ([]rdfc.
 		if !ok {
 			return nil, refuse("verifiableCredential[%d] is not an object", i)
 		}
-		expanded, err := p.document(d)
+		own := d["@context"]
+		if own != nil && isVersion1(contexts) { // version 2 has a null context here, so that embedded credentials begin anew
+			own = slices.Concat(asList(contexts), asList(own))
+		}
+		expanded, err := p.document(d, own)
 		if err != nil {
 			return nil, fmt.Errorf("verifiableCredential[%d]: %w", i, err)
 		}
@@ -190,6 +193,19 @@ func (p *Processor) Quads(ctx context.Context, document map[string]any) ([]rdfc.
 		}
 	}
 	return b.quads, nil
+}
+
+func asList(v any) []any {
+	if list, ok := v.([]any); ok {
+		return list
+	}
+	return []any{v}
+}
+
+// isVersion1 reports whether a document's @context makes it one of version 1.1 of the data model.
+func isVersion1(contextValue any) bool {
+	list := asList(contextValue)
+	return len(list) > 0 && list[0] == contexts.CredentialsV1
 }
 
 const (
@@ -214,13 +230,12 @@ func hasType(d map[string]any, typ string) bool {
 // document expands a document. The proofs of credentials and presentations are expanded each by itself,
 // under the document's contexts, and put in as graphs: that is what the protected definition of `proof`
 // says, and it lets all parts begin at contexts that are parsed already.
-func (p *Processor) document(d map[string]any) (map[string]any, error) {
-	contexts := d["@context"]
+func (p *Processor) document(d map[string]any, contexts any) (map[string]any, error) {
 	if contexts == nil {
 		return nil, refuse("@context is missing")
 	}
 	v, hasProof := d["proof"]
-	if !hasProof || p.plain || !hasType(d, "VerifiableCredential") && !hasType(d, "VerifiablePresentation") {
+	if !hasProof || !hasType(d, "VerifiableCredential") && !hasType(d, "VerifiablePresentation") {
 		return p.expand(d, contexts)
 	}
 	body := maps.Clone(d)
@@ -229,14 +244,14 @@ func (p *Processor) document(d map[string]any) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	proofs, ok := v.([]any)
-	if !ok {
-		proofs = []any{v}
-	}
+	proofs := asList(v)
 	if len(proofs) == 0 {
 		return nil, refuse("a list is empty, which RDF has no statement for")
 	}
-	graphs, _ := expanded[securityProof].([]any)
+	if _, twice := expanded[securityProof]; twice {
+		return nil, refuse("two members of an object stand for the same property")
+	}
+	graphs := make([]any, 0, len(proofs))
 	for _, e := range proofs {
 		proof, ok := e.(map[string]any)
 		if !ok {
@@ -252,11 +267,9 @@ func (p *Processor) document(d map[string]any) (map[string]any, error) {
 	return expanded, nil
 }
 
-// expand checks an object, expands it under contexts, which may be its own, and checks that JSON and
-// expansion say the same.
+// expand checks an object and expands it under contexts: the value of its own @context, or one that ends with it.
 func (p *Processor) expand(object map[string]any, contexts any) (map[string]any, error) {
-	seen, err := p.inspect(object)
-	if err != nil {
+	if err := p.inspect(object); err != nil {
 		return nil, err
 	}
 	active, err := p.active(contexts)
@@ -264,22 +277,16 @@ func (p *Processor) expand(object map[string]any, contexts any) (map[string]any,
 		return nil, err
 	}
 	body := object
-	if own, ok := object["@context"]; ok && sameValue(own, contexts) {
+	if own, ok := object["@context"]; ok && (sameValue(own, contexts) || endsWith(asList(contexts), asList(own))) {
 		body = maps.Clone(object)
 		delete(body, "@context")
 	}
-	check := &consistency{p: p, active: active.base, input: object, seen: seen}
-	options := *p.options
-	options.ExpandedElementHandler = check.node
-	out, err := active.expand(body, &options, p.plain)
-	if err != nil {
-		return nil, err
-	}
-	expanded, ok := out.(map[string]any)
-	if !ok {
-		return nil, refuse("the document states nothing")
-	}
-	return expanded, check.document(expanded)
+	e := expander{names: p.names[isVersion1(contexts)]}
+	return e.expand(active.base, body)
+}
+
+func endsWith(list, end []any) bool {
+	return len(list) >= len(end) && sameValue(list[len(list)-len(end):], end)
 }
 
 // expansionError keeps the name that the JSON-LD specification has for an error and drops its details,

@@ -39,9 +39,7 @@ func (b *builder) fresh() rdfc.Term {
 	return rdfc.Term{Kind: rdfc.Blank, Value: "g" + strconv.Itoa(b.next)}
 }
 
-// document states the top node of an expanded document in a graph, and makes sure that nothing is
-// said of it anywhere else in the document: what readers look for at the top could else stand
-// elsewhere without breaking a signature.
+// document states the top node of an expanded document in a graph.
 func (b *builder) document(node map[string]any, graph rdfc.Term) (rdfc.Term, error) {
 	start := len(b.quads)
 	subject, err := b.node(node, graph)
@@ -51,39 +49,7 @@ func (b *builder) document(node map[string]any, graph rdfc.Term) (rdfc.Term, err
 	if len(b.quads) == start {
 		return rdfc.Term{}, refuse("the document states nothing")
 	}
-	if id, ok := node["@id"].(string); ok {
-		for key, v := range node {
-			if key != "@id" && speaksOf(v, id) {
-				return rdfc.Term{}, refuse("the document says something of itself in another place than the top")
-			}
-		}
-	}
-	return subject, nil
-}
-
-// speaksOf reports whether a node of this id with a property or type stands somewhere in v.
-func speaksOf(v any, id string) bool {
-	switch v := v.(type) {
-	case []any:
-		for _, e := range v {
-			if speaksOf(e, id) {
-				return true
-			}
-		}
-	case map[string]any:
-		if _, ok := v["@value"]; ok {
-			return false
-		}
-		if v["@id"] == id && len(v) > 1 {
-			return true
-		}
-		for key, e := range v {
-			if key != "@id" && speaksOf(e, id) {
-				return true
-			}
-		}
-	}
-	return false
+	return subject, checkPlaces(node)
 }
 
 // node states a node object and gives the term that stands for it.
