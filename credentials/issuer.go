@@ -69,6 +69,15 @@ func (i *Issuer) Credential(ctx context.Context, unsecured []byte, key Key, o Pr
 		return nil, fmt.Errorf("issue credential: %w", err)
 	}
 	c, err := checkCredential(d)
+	if err == nil {
+		err = newer(c.version)
+	}
+	if err == nil {
+		err = i.Suites.checkDigests(d)
+	}
+	if err == nil {
+		err = i.Suites.checkSchemas(d)
+	}
 	if err == nil && c.issuer != didOf(key.VerificationMethod) {
 		err = fmt.Errorf("issuer: %w", ErrNotIssuer)
 	}
@@ -93,6 +102,9 @@ func (i *Issuer) Presentation(ctx context.Context, unsecured []byte, key Key, o 
 		return nil, fmt.Errorf("issue presentation: %w", err)
 	}
 	p, err := checkPresentation(d)
+	if err == nil {
+		err = newer(p.version)
+	}
 	if err == nil && p.holder != "" && p.holder != didOf(key.VerificationMethod) {
 		err = fmt.Errorf("holder: %w", ErrNotIssuer)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"ihyid/credentials/contexts"
 	"ihyid/credentials/dataintegrity"
 )
 
@@ -25,16 +26,36 @@ func wrong(field, format string, args ...any) error {
 	return &FieldError{Field: field, What: fmt.Sprintf(format, args...)}
 }
 
+// The versions of the data model. Documents of both are verified; those that are made here are of the newer one.
+const (
+	Version2 = "2.0"
+	Version1 = "1.1"
+)
+
+// versionOf tells the version of a document by the context that it names first; empty if that is of neither.
+func versionOf(d map[string]any) string {
+	list, _ := d["@context"].([]any)
+	switch {
+	case len(list) == 0:
+	case list[0] == ContextV2:
+		return Version2
+	case list[0] == contexts.CredentialsV1:
+		return Version1
+	}
+	return ""
+}
+
 // credential is what the checks need to know of a credential that passed checkCredential.
 type credential struct {
+	version               string
 	issuer                string
 	validFrom, validUntil time.Time // zero where absent
 	status, schema        bool      // whether the document has them
 }
 
-// checkCredential holds a credential to the MUSTs of VCDM 2.0 that can be seen without a context.
+// checkCredential holds a credential to the MUSTs of VCDM 2.0, or 1.1, that can be seen without a context.
 func checkCredential(d map[string]any) (*credential, error) {
-	c := &credential{}
+	c := &credential{version: versionOf(d)}
 	if err := checkBase(d, "VerifiableCredential"); err != nil {
 		return nil, err
 	}
@@ -42,19 +63,13 @@ func checkCredential(d map[string]any) (*credential, error) {
 	if c.issuer, err = identified(d, "issuer"); err != nil {
 		return nil, err
 	}
-	if c.validFrom, err = moment(d, "validFrom"); err != nil {
+	if err := c.period(d); err != nil {
 		return nil, err
-	}
-	if c.validUntil, err = moment(d, "validUntil"); err != nil {
-		return nil, err
-	}
-	if !c.validFrom.IsZero() && !c.validUntil.IsZero() && c.validUntil.Before(c.validFrom) {
-		return nil, wrong("validUntil", "lies before validFrom")
 	}
 	if err := checkSubjects(d); err != nil {
 		return nil, err
 	}
-	if err := checkProperties(d); err != nil {
+	if err := checkProperties(d, c.version); err != nil {
 		return nil, err
 	}
 	_, c.status = d["credentialStatus"]
@@ -62,14 +77,57 @@ func checkCredential(d map[string]any) (*credential, error) {
 	return c, nil
 }
 
+// period reads the period of validity. Version 1.1 has issuanceDate, which is required, and expirationDate (its sections 4.6 and 4.7); its context has the later
+// names as well, and where both stand the narrower period counts. In version 2.0 the older names have no place.
+func (c *credential) period(d map[string]any) error {
+	var err error
+	if c.validFrom, err = moment(d, "validFrom"); err != nil {
+		return err
+	}
+	if c.validUntil, err = moment(d, "validUntil"); err != nil {
+		return err
+	}
+	end := "validUntil"
+	if c.version == Version1 {
+		if _, ok := d["issuanceDate"]; !ok {
+			return wrong("issuanceDate", "is missing")
+		}
+		issued, err := moment(d, "issuanceDate")
+		if err != nil {
+			return err
+		}
+		expires, err := moment(d, "expirationDate")
+		if err != nil {
+			return err
+		}
+		if issued.After(c.validFrom) {
+			c.validFrom = issued
+		}
+		if !expires.IsZero() && (c.validUntil.IsZero() || expires.Before(c.validUntil)) {
+			c.validUntil, end = expires, "expirationDate"
+		}
+	} else {
+		for _, field := range []string{"issuanceDate", "expirationDate"} {
+			if _, ok := d[field]; ok {
+				return wrong(field, "belongs to version 1.1 of the data model")
+			}
+		}
+	}
+	if !c.validFrom.IsZero() && !c.validUntil.IsZero() && c.validUntil.Before(c.validFrom) {
+		return wrong(end, "lies before the beginning")
+	}
+	return nil
+}
+
 // presentation is what the checks need to know of a presentation.
 type presentation struct {
+	version     string
 	holder      string
 	credentials []map[string]any
 }
 
 func checkPresentation(d map[string]any) (*presentation, error) {
-	p := &presentation{}
+	p := &presentation{version: versionOf(d)}
 	if err := checkBase(d, "VerifiablePresentation"); err != nil {
 		return nil, err
 	}
@@ -98,14 +156,14 @@ func checkPresentation(d map[string]any) (*presentation, error) {
 
 // checkBase checks what credentials and presentations have in common.
 func checkBase(d map[string]any, typ string) error {
-	contexts, ok := d["@context"].([]any)
-	if !ok || len(contexts) == 0 {
+	list, ok := d["@context"].([]any)
+	if !ok || len(list) == 0 {
 		return wrong("@context", "is not a list that begins with %s", ContextV2)
 	}
-	if contexts[0] != ContextV2 {
-		return wrong("@context", "does not begin with %s", ContextV2)
+	if versionOf(d) == "" {
+		return wrong("@context", "does not begin with %s, nor with that of version 1.1", ContextV2)
 	}
-	for i, c := range contexts[1:] {
+	for i, c := range list[1:] {
 		switch c := c.(type) {
 		case string:
 			if !isURL(c) {

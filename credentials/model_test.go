@@ -22,7 +22,7 @@ func TestCredentialRules(t *testing.T) {
 			`["https://www.w3.org/ns/credentials/v2"]`, `["https://www.w3.org/ns/credentials/v2","https://a.example/c",{"a":"urn:a"}]`,
 		}, []string{
 			`-`, `null`, `[]`, `"https://www.w3.org/ns/credentials/v2"`, `{}`, `["https://a.example/c","https://www.w3.org/ns/credentials/v2"]`,
-			`["https://www.w3.org/2018/credentials/v1"]`, `["https://www.w3.org/ns/credentials/v2",1]`, `["https://www.w3.org/ns/credentials/v2",null]`,
+			`["https://a.example/c"]`, `["https://www.w3.org/ns/credentials/v2",1]`, `["https://www.w3.org/ns/credentials/v2",null]`,
 			`["https://www.w3.org/ns/credentials/v2",["https://a.example/c"]]`, `["https://www.w3.org/ns/credentials/v2","not a url"]`,
 		}},
 		{"4.4", "id", []string{`-`, `"urn:uuid:1"`, `"https://a.example/1"`, `"did:web:a.example"`}, []string{

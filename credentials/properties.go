@@ -10,7 +10,10 @@ import (
 )
 
 // checkProperties checks the optional properties of a credential that VCDM 2.0 gives rules for.
-func checkProperties(d map[string]any) error {
+func checkProperties(d map[string]any, version string) error {
+	if version == Version1 {
+		return checkProperties1(d)
+	}
 	if err := checkText(d, ""); err != nil {
 		return err
 	}
@@ -26,11 +29,37 @@ func checkProperties(d map[string]any) error {
 		}
 	}
 	for i, e := range each(d["credentialSchema"]) { // section 4.11
-		if _, ok := e.(map[string]any)["id"]; !ok {
-			return wrong(fmt.Sprintf("credentialSchema[%d].id", i), "is missing")
+		m := e.(map[string]any)
+		at := fmt.Sprintf("credentialSchema[%d]", i)
+		if _, ok := m["id"]; !ok {
+			return wrong(at+".id", "is missing")
+		}
+		if err := checkIntegrity(m, at); err != nil {
+			return err
 		}
 	}
 	return checkResources(d)
+}
+
+// checkProperties1 checks those of version 1.1, which asks for more ids (its sections 4.9, 5.4 and 5.5) and knows no name, description or
+// relatedResource.
+func checkProperties1(d map[string]any) error {
+	for field, needsID := range map[string]bool{"credentialStatus": true, "credentialSchema": true, "refreshService": true, "termsOfUse": false, "evidence": false} {
+		if err := checkTyped(d, field); err != nil {
+			return err
+		}
+		for i, e := range each(d[field]) {
+			at := fmt.Sprintf("%s[%d]", field, i)
+			m := e.(map[string]any)
+			if _, ok := m["id"]; !ok && needsID {
+				return wrong(at+".id", "is missing")
+			}
+			if err := checkIntegrity(m, at); field == "credentialSchema" && err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // checkTyped checks a property whose values are objects with a type and perhaps an id.
@@ -143,19 +172,28 @@ func checkResources(d map[string]any) error {
 				return wrong(at+".mediaType", "is not a media type")
 			}
 		}
-		sri, hasSRI := m["digestSRI"]
-		multibase, hasMultibase := m["digestMultibase"]
-		switch {
-		case !hasSRI && !hasMultibase:
+		_, hasSRI := m["digestSRI"]
+		_, hasMultibase := m["digestMultibase"]
+		if !hasSRI && !hasMultibase {
 			return wrong(at, "has neither digestSRI nor digestMultibase")
-		case hasSRI && !isSRI(sri):
-			return wrong(at+".digestSRI", "is not a Subresource Integrity digest")
-		case hasMultibase && !isMultibaseDigest(multibase):
-			return wrong(at+".digestMultibase", "is not a multibase multihash")
 		}
-		if err := checkDigest(m); err != nil {
-			return wrong(at, "%v", err)
+		if err := checkIntegrity(m, at); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// checkIntegrity checks the digests that an object gives of the resource with its id.
+func checkIntegrity(m map[string]any, at string) error {
+	if sri, ok := m["digestSRI"]; ok && !isSRI(sri) {
+		return wrong(at+".digestSRI", "is not a Subresource Integrity digest")
+	}
+	if multibase, ok := m["digestMultibase"]; ok && !isMultibaseDigest(multibase) {
+		return wrong(at+".digestMultibase", "is not a multibase multihash")
+	}
+	if err := checkDigest(m); err != nil {
+		return wrong(at, "%v", err)
 	}
 	return nil
 }

@@ -15,10 +15,31 @@ import (
 
 // checkDigest holds what a relatedResource says of a resource against the resource itself, where that is at hand: a data URL, which holds it, or a
 // context of the W3C, whose digest is published. Other resources are for the reader of the credential to fetch and check: nothing is fetched here.
-func checkDigest(resource map[string]any) error {
+func checkDigest(resource map[string]any) error { return checkDigestOf(resource, nil) }
+
+// checkDigests does the same for what is configured: contexts and schemas, whichever of relatedResource and credentialSchema names them.
+func (s *Suites) checkDigests(d map[string]any) error {
+	known := s.orEmbedded().resources
+	for _, field := range []string{"relatedResource", "credentialSchema"} {
+		for i, e := range each(d[field]) {
+			m, ok := e.(map[string]any)
+			if !ok {
+				continue // the data model has refused it
+			}
+			if err := checkDigestOf(m, known); err != nil {
+				return wrong(fmt.Sprintf("%s[%d]", field, i), "%v", err)
+			}
+		}
+	}
+	return nil
+}
+
+func checkDigestOf(resource map[string]any, known map[string][]byte) error {
 	id, _ := resource["id"].(string)
 	var digest func(size int) []byte // nil: not known for that length
-	if data, ok := embeddedData(id); ok {
+	if data, ok := known[id]; ok {
+		digest = func(size int) []byte { return sum(data, size) }
+	} else if data, ok := embeddedData(id); ok {
 		digest = func(size int) []byte { return sum(data, size) }
 	} else if published, ok := contexts.PublishedSHA256(id); ok {
 		digest = func(size int) []byte {
@@ -35,7 +56,7 @@ func checkDigest(resource map[string]any) error {
 		read  func(string) []byte
 	}{{"digestSRI", sriDigest}, {"digestMultibase", multibaseDigest}} {
 		text, ok := resource[stated.field].(string)
-		if !ok {
+		if !ok || stated.field == "digestSRI" && !isSRI(text) || stated.field == "digestMultibase" && !isMultibaseDigest(text) {
 			continue
 		}
 		have := stated.read(text)

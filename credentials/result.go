@@ -58,9 +58,10 @@ type Proof struct {
 // Result is what a verifier found.
 type Result struct {
 	Checks      []Check        `json:"checks"`
-	Document    map[string]any `json:"document,omitempty"` // as it was signed, with its proof
-	Issuer      string         `json:"issuer,omitempty"`   // of a credential
-	Holder      string         `json:"holder,omitempty"`   // of a presentation; empty where it names none
+	Document    map[string]any `json:"document,omitempty"`  // as it was signed, with its proof
+	Version     string         `json:"dataModel,omitempty"` // of the data model: Version2 or Version1
+	Issuer      string         `json:"issuer,omitempty"`    // of a credential
+	Holder      string         `json:"holder,omitempty"`    // of a presentation; empty where it names none
 	Proofs      []Proof        `json:"proofs,omitempty"`
 	Credentials []*Result      `json:"credentials,omitempty"` // of a presentation, in its order
 }

@@ -17,6 +17,9 @@ type SuitesOptions struct {
 	// Contexts are JSON-LD context documents by address, beside the embedded ones. They never
 	// replace an embedded one, and no context is ever fetched.
 	Contexts map[string][]byte
+	// Schemas are JSON Schemas, and secured credentials of type JsonSchemaCredential, by the id that
+	// credentialSchema gives them. No schema is ever fetched.
+	Schemas map[string][]byte
 	// MaxWork bounds RDF canonicalisation, see rdfc.Options.
 	MaxWork int
 }
@@ -24,17 +27,25 @@ type SuitesOptions struct {
 // Suites are the cryptosuites with the contexts that they know. They may be used concurrently
 // and should be shared, since they keep parsed contexts.
 type Suites struct {
-	jsonld *jsonld.Processor
-	byName map[string]dataintegrity.Suite
+	jsonld    *jsonld.Processor
+	byName    map[string]dataintegrity.Suite
+	schemas   *schemas
+	resources map[string][]byte // contexts and schemas that are configured, by address
 }
 
-// NewSuites makes the cryptosuites: ecdsa-rdfc-2019, ecdsa-jcs-2019, eddsa-rdfc-2022 and eddsa-jcs-2022.
+// NewSuites makes the cryptosuites: ecdsa-rdfc-2019, ecdsa-jcs-2019, eddsa-rdfc-2022 and eddsa-jcs-2022. It fails if a
+// context or schema cannot be used.
 func NewSuites(o SuitesOptions) (*Suites, error) {
 	p, err := jsonld.New(jsonld.Options{Contexts: o.Contexts})
 	if err != nil {
 		return nil, err
 	}
-	s := &Suites{jsonld: p, byName: map[string]dataintegrity.Suite{}}
+	s := &Suites{jsonld: p, byName: map[string]dataintegrity.Suite{}, resources: map[string][]byte{}}
+	if s.schemas, err = newSchemas(o.Schemas); err != nil {
+		return nil, err
+	}
+	maps.Copy(s.resources, o.Contexts)
+	maps.Copy(s.resources, o.Schemas)
 	for _, suite := range []dataintegrity.Suite{
 		dataintegrity.NewECDSARDFC2019(p, o.MaxWork),
 		dataintegrity.NewECDSAJCS2019(),
@@ -56,12 +67,17 @@ var embedded = sync.OnceValue(func() *Suites {
 	return s
 })
 
+func (s *Suites) orEmbedded() *Suites {
+	if s == nil {
+		return embedded()
+	}
+	return s
+}
+
 // defined reports an error if a document, without its proof, has terms that its contexts do not define. The credentials in a presentation are not looked at:
 // each is a document of its own.
 func (s *Suites) defined(ctx context.Context, unsecured map[string]any) error {
-	if s == nil {
-		s = embedded()
-	}
+	s = s.orEmbedded()
 	if hasType(unsecured, "VerifiablePresentation") {
 		unsecured = maps.Clone(unsecured)
 		delete(unsecured, "verifiableCredential")
@@ -78,9 +94,6 @@ func signsJSON(suite string) bool {
 }
 
 func (s *Suites) suite(name string) (dataintegrity.Suite, bool) {
-	if s == nil {
-		s = embedded()
-	}
-	suite, ok := s.byName[name]
+	suite, ok := s.orEmbedded().byName[name]
 	return suite, ok
 }

@@ -125,13 +125,16 @@ func (v *Verifier) credentialToken(ctx context.Context, compact []byte, o Creden
 	}
 	model, err := checkCredential(d)
 	if err == nil {
+		err = newer(model.version)
+	}
+	if err == nil {
 		err = c.agree(d, model.issuer)
 	}
 	if err != nil {
 		return syntaxFailure(credentialChecks, err)
 	}
 	run := v.newRun(d, newChecks(credentialChecks...), AssertionMethod, o.At)
-	run.result.Issuer = model.issuer
+	run.result.Issuer, run.result.Version = model.issuer, model.version
 	run.pass(CheckSyntax)
 	run.defined(ctx, withoutClaims(d))
 	run.token(ctx, t, c)
@@ -146,19 +149,30 @@ func (v *Verifier) presentationToken(ctx context.Context, compact []byte, o Pres
 	}
 	model, err := v.readPresentation(d)
 	if err == nil {
+		err = newer(model.version)
+	}
+	if err == nil {
 		err = c.agree(d, model.holder)
 	}
 	if err != nil {
 		return syntaxFailure(presentationChecks, err)
 	}
 	run := v.newRun(d, newChecks(presentationChecks...), Authentication, o.At)
-	run.result.Holder = model.holder
+	run.result.Holder, run.result.Version = model.holder, model.version
 	run.pass(CheckSyntax)
 	run.defined(ctx, withoutClaims(d))
 	run.token(ctx, t, c)
 	run.bindings(c.nonce, c.audience, o)
 	run.presentation(ctx, model, o)
 	return run.done()
+}
+
+// newer refuses version 1.1 of the data model where only the newer one has a place: in tokens (VC-JOSE-COSE section 3.1) and in what is made here.
+func newer(version string) error {
+	if version != Version2 {
+		return wrong("@context", "is not that of version 2.0 of the data model, which is needed here")
+	}
+	return nil
 }
 
 // openToken reads a token and its payload, which is the document with claims beside it.

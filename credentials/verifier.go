@@ -3,6 +3,7 @@ package credentials
 import (
 	"bytes"
 	"context"
+	"maps"
 	"time"
 
 	"ihyid/credentials/dataintegrity"
@@ -51,6 +52,8 @@ type CredentialOptions struct {
 	// SkipStatus is the reason for which the caller does without the status check (such as "no
 	// network"); it is shown in the result. Empty: the status is checked.
 	SkipStatus string
+
+	withoutSchema bool // of a credential that holds a schema: it has none itself that would be looked at
 }
 
 // PresentationOptions says what a presentation is checked against. Empty fields are not checked.
@@ -127,7 +130,7 @@ func (v *Verifier) credential(ctx context.Context, d map[string]any, o Credentia
 		return syntaxFailure(credentialChecks, err)
 	}
 	run := v.newRun(d, newChecks(credentialChecks...), AssertionMethod, o.At)
-	run.result.Issuer = c.issuer
+	run.result.Issuer, run.result.Version = c.issuer, c.version
 	if !run.split() {
 		return run.done()
 	}
@@ -142,11 +145,19 @@ func (r *run) credential(ctx context.Context, c *credential, o CredentialOptions
 	r.madeBy(CheckIssuer, c.issuer, "the issuer")
 	r.period(c.validFrom, c.validUntil)
 	r.status(ctx, c, o)
-	if c.schema {
-		r.skip(CheckSchema, "no schema validator is set up here")
-	} else {
-		r.skip(CheckSchema, "the credential names no schema")
+	if err := r.v.Suites.checkDigests(r.result.Document); err != nil {
+		r.fail(CheckSyntax, err)
 	}
+	if o.withoutSchema {
+		r.skip(CheckSchema, "not looked at in the credential of a schema")
+		return
+	}
+	document := maps.Clone(r.result.Document)
+	delete(document, "proof")
+	if r.list == nil { // a token
+		document = withoutClaims(document)
+	}
+	r.schema(ctx, c, document)
 }
 
 func (v *Verifier) presentation(ctx context.Context, d map[string]any, o PresentationOptions) *Result {
@@ -155,7 +166,7 @@ func (v *Verifier) presentation(ctx context.Context, d map[string]any, o Present
 		return syntaxFailure(presentationChecks, err)
 	}
 	run := v.newRun(d, newChecks(presentationChecks...), Authentication, o.At)
-	run.result.Holder = p.holder
+	run.result.Holder, run.result.Version = p.holder, p.version
 	if !run.split() {
 		return run.done()
 	}

@@ -72,17 +72,18 @@ func (p *Processor) active(value any) (*active, error) {
 
 // parseOn processes a context over another (JSON-LD 1.1 Processing Algorithms section 4.1). A protected term stays what it is, also where the
 // specification would let a property's context override it.
-func parseOn(on *ld.Context, value any) (_ *ld.Context, err error) {
+func parseOn(on *ld.Context, value any) (next *ld.Context, err error) {
 	defer func() { // contexts are checked so that the library should not panic; should it all the same, that is an error of the document
 		if recover() != nil {
-			err = refuse("not a valid context")
+			next, err = nil, refuse("not a valid context")
 		}
 	}()
-	next, err := on.Parse(value)
-	if err != nil {
-		return nil, expansionError(err)
+	for _, v := range asList(value) { // one by one: the library takes the same address twice in a list for a circle
+		if on, err = on.Parse(v); err != nil {
+			return nil, expansionError(err)
+		}
 	}
-	return next, nil
+	return on, nil
 }
 
 // local applies a context that stands in the document.
