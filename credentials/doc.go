@@ -1,5 +1,5 @@
-// Package credentials issues and verifies W3C Verifiable Credentials and Presentations, version 2.0
-// of the data model, from plain JSON to plain JSON.
+// Package credentials issues W3C Verifiable Credentials and Presentations of version 2.0 of the data model, and
+// verifies those of 2.0 and 1.1, from plain JSON to plain JSON.
 //
 // Two ways to secure, both complete: Data Integrity proofs inside the document (package dataintegrity: RDF with
 // ecdsa-rdfc-2019, the default, or plain JSON with ecdsa-jcs-2019) and JOSE around it (package jose,
@@ -26,5 +26,5 @@
 //
 // Standards: Verifiable Credentials Data Model 2.0 sections 4 and 5; Verifiable Credential Data Integrity 1.0 and its
 // ECDSA and EdDSA cryptosuites; Securing Verifiable Credentials using JOSE and COSE section 3.1;
-// Bitstring Status List 1.0; RDF Dataset Canonicalization (package rdfc); RFC 8785 (package ijson).
+// Verifiable Credentials Data Model 1.1 (for verifiers); Verifiable Credentials JSON Schema Specification 1.0 sections 2.1 and 2.2; Bitstring Status List 1.0; RDF Dataset Canonicalization (package rdfc); RFC 8785 (package ijson).
 package credentials

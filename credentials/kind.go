@@ -3,8 +3,11 @@ package credentials
 import (
 	"bytes"
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
+	"ihyid/credentials/contexts"
 	"ihyid/credentials/ijson"
 	"ihyid/credentials/jose"
 )
@@ -67,4 +70,29 @@ func Open(secured []byte) (document map[string]any, method string, err error) {
 	}
 	d, err := ijson.ParseObject(t.Payload, ijson.Limits{})
 	return d, t.Header.KeyID, err
+}
+
+// UnknownContexts gives the addresses of contexts that a secured document names and that are not embedded, those of embedded credentials included. It is for telling
+// a person what is missing: nothing is verified.
+func UnknownContexts(secured []byte) []string {
+	d, _, err := Open(secured)
+	if err != nil {
+		return nil
+	}
+	known := contexts.All()
+	found := map[string]struct{}{}
+	note := func(d map[string]any) {
+		for _, c := range each(d["@context"]) {
+			if url, ok := c.(string); ok && known[url] == nil {
+				found[url] = struct{}{}
+			}
+		}
+	}
+	note(d)
+	for _, e := range each(d["verifiableCredential"]) {
+		if m, ok := e.(map[string]any); ok {
+			note(m)
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
 }

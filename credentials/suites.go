@@ -88,6 +88,16 @@ func (s *Suites) defined(ctx context.Context, unsecured map[string]any) error {
 	return nil
 }
 
+// Terms gives the IRIs of all properties and types that a document uses, whatever names its contexts give them. Who signs for others has to go by these: a
+// name says nothing while the contexts are the asker's.
+func (s *Suites) Terms(ctx context.Context, document map[string]any) ([]string, error) {
+	terms, err := s.orEmbedded().jsonld.Terms(ctx, document)
+	if err != nil {
+		return nil, &dataintegrity.Error{Code: dataintegrity.ProofTransformation, Err: err}
+	}
+	return terms, nil
+}
+
 // signsJSON reports whether a suite signs the JSON itself, so that nothing in it looks at what terms mean.
 func signsJSON(suite string) bool {
 	return suite == SuiteJOSE || suite == dataintegrity.ECDSAJCS2019 || suite == dataintegrity.EdDSAJCS2022

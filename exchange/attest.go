@@ -3,6 +3,8 @@ package exchange
 import (
 	"context"
 	"errors"
+	"maps"
+	"strings"
 	"time"
 
 	"ihyid/credentials"
@@ -45,9 +47,30 @@ func (n *Node) IssueCredential(ctx context.Context, unsecured []byte, o SignOpti
 			return nil, fail(CodeInvalid, "a credential of the type %s is signed by the node itself only", typ)
 		}
 	}
+	if err := n.foreignTerms(ctx, d); err != nil {
+		return nil, err
+	}
 	return n.attest(ctx, o, did.AssertionMethod, func(key credentials.Key, p credentials.ProofOptions) ([]byte, error) {
 		return n.issuer.Credential(ctx, unsecured, key, p)
 	})
+}
+
+// foreignTerms refuses a document that uses a term of this protocol by whatever name: a proof over linked data signs what the names stand for, so a type under
+// another name could become one of this protocol afterwards, by another @context, without breaking the signature.
+func (n *Node) foreignTerms(ctx context.Context, d map[string]any) error {
+	terms, err := n.issuer.Suites.Terms(ctx, d)
+	if credentials.IsDocumentError(err) {
+		return &Error{Code: CodeInvalid, Detail: err.Error(), Err: err}
+	}
+	if err != nil {
+		return err
+	}
+	for _, t := range terms {
+		if strings.HasPrefix(t, credentials.Namespace) {
+			return fail(CodeInvalid, "a document with terms of %s is signed by the node itself only", credentials.Namespace)
+		}
+	}
+	return nil
 }
 
 // ProvePresentation signs a presentation whose holder, if it names one, is this node. One that holds a credential of a message of this protocol is refused: it could
@@ -64,11 +87,24 @@ func (n *Node) ProvePresentation(ctx context.Context, unsecured []byte, o SignOp
 	for _, e := range list {
 		m, _ := e.(map[string]any)
 		document, _ := opened(m)
+		own := false
 		for typ := range contextOf {
+			own = own || names(document, typ)
 			if typ != typeReceipt && typ != typeOrganisation && names(document, typ) {
 				return nil, fail(CodeInvalid, "a presentation of a credential of the type %s is a message of the node itself", typ)
 			}
 		}
+		if m["proof"] == nil || own {
+			continue
+		}
+		if err := n.foreignTerms(ctx, m); err != nil {
+			return nil, err
+		}
+	}
+	rest := maps.Clone(d)
+	delete(rest, "verifiableCredential")
+	if err := n.foreignTerms(ctx, rest); err != nil {
+		return nil, err
 	}
 	return n.attest(ctx, o, did.Authentication, func(key credentials.Key, p credentials.ProofOptions) ([]byte, error) {
 		return n.issuer.Presentation(ctx, unsecured, key, p)
@@ -119,6 +155,5 @@ func (n *Node) attest(ctx context.Context, o SignOptions, purpose string, sign f
 func (n *Node) VerifyDocument(ctx context.Context, secured []byte, o credentials.PresentationOptions) *credentials.Result {
 	ctx, cancel := context.WithTimeout(ctx, verifyLimit)
 	defer cancel()
-	v := &credentials.Verifier{Keys: NewKeys(n.resolver), Clock: n.now, StatusLists: n.statusLists}
-	return v.Any(ctx, secured, o)
+	return n.verifier.Any(ctx, secured, o)
 }

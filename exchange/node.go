@@ -46,6 +46,7 @@ type Options struct {
 	SessionLife          time.Duration           // how long an exchange may rest before it fails; 0: 24 hours
 	PollInterval         time.Duration           // how often the initiator asks how far the responder is; 0: 1 second
 	StatusLists          credentials.StatusLists // fetches the status lists of others, for VerifyDocument; nil: their status cannot be told
+	Suites               *credentials.Suites     // of what is signed and verified for others: with contexts and schemas beside the embedded ones; nil: none
 	Proof                string                  // how receipts, organisation credentials and status lists are secured: ProofRDFC (""), ProofJCS, ProofJOSE
 	RequireConfirmed     bool                    // exchange only with peers whose fingerprint an administrator has compared (ConfirmPeer)
 
@@ -56,16 +57,16 @@ type Options struct {
 
 // Node is one organisation's node. It is safe for concurrent use.
 type Node struct {
-	store       *store.Store
-	keys        kms.Store
-	resolver    did.Resolver
-	register    *register.Register
-	jobs        *jobs.Queue
-	transport   Transport
-	issuer      *credentials.Issuer
-	statusLists credentials.StatusLists
-	evidence    string // suite of receipts, organisation credentials and status lists
-	published   published
+	store     *store.Store
+	keys      kms.Store
+	resolver  did.Resolver
+	register  *register.Register
+	jobs      *jobs.Queue
+	transport Transport
+	issuer    *credentials.Issuer
+	verifier  *credentials.Verifier // of anybody's documents; keeps status lists
+	evidence  string                // suite of receipts, organisation credentials and status lists
+	published published
 
 	maxNoise                    uint64
 	noisePerDay                 uint64
@@ -152,8 +153,8 @@ func newNode(o Options) (*Node, error) {
 	if n.evidence, err = evidenceSuite(o.Proof); err != nil {
 		return nil, err
 	}
-	n.statusLists = o.StatusLists
-	n.issuer = &credentials.Issuer{Suite: messageSuite, Clock: n.now}
+	n.verifier = &credentials.Verifier{Keys: NewKeys(o.Resolver), Suites: o.Suites, Clock: n.now, StatusLists: o.StatusLists}
+	n.issuer = &credentials.Issuer{Suite: messageSuite, Suites: o.Suites, Clock: n.now}
 	n.challenges = newChallenges(n.now, n.rand)
 	n.kept = tables{
 		identity:   store.NewCollection[identity](o.Store, "identity", 1),

@@ -190,6 +190,8 @@ names with '_' for '-', or in the environment as IHYID_NAME.`,
 	f.String("api-token-file", "", "`file` with a token; its holders may use the node's API at --listen too")
 	f.String("proof", settings["proof"].(string), "how receipts and status lists are signed: `rdfc|jcs|jose` (env IHYID_PROOF)")
 	f.Bool("open-verify", false, "let anybody have credentials verified at --listen, under /vc (env IHYID_OPEN_VERIFY)")
+	f.StringArray("context", nil, "a JSON-LD context for credentials: `URL=FILE@sha256:HEX`; repeatable (env IHYID_CONTEXT)")
+	f.StringArray("schema", nil, "a JSON Schema, or a JsonSchemaCredential: `URL=FILE@sha256:HEX`; repeatable (env IHYID_SCHEMA)")
 	networkFlags(f)
 	f.Bool("require-confirmed", false, "exchange only with peers whose fingerprint was compared (peers confirm)")
 	f.Bool("ask-always", false, "have every exchange outside an agreement wait for ihyid exchange approve, also of approved peers (env IHYID_ASK_ALWAYS)")
@@ -228,7 +230,11 @@ func (a *app) serve(ctx context.Context) error {
 	if err := a.checkListen(); err != nil {
 		return err
 	}
-	node, err := openNode(ctx, serveOptions{Data: a.cfg.Data, Profiles: a.profilesDir(), Secret: a.secret(), Network: network, Logger: logger, RequireConfirmed: k.Bool("require_confirmed"), AskAlways: k.Bool("ask_always"), Proof: k.String("proof")})
+	suites, err := readSuitesIn(a.cfg.Data, k.Strings("context"), k.Strings("schema"), true, nil)
+	if err != nil {
+		return err
+	}
+	node, err := openNode(ctx, serveOptions{Data: a.cfg.Data, Suites: suites, Profiles: a.profilesDir(), Secret: a.secret(), Network: network, Logger: logger, RequireConfirmed: k.Bool("require_confirmed"), AskAlways: k.Bool("ask_always"), Proof: k.String("proof")})
 	if err != nil {
 		return fmt.Errorf("the node in %s cannot be started: %w", a.cfg.Data, err)
 	}

@@ -19,7 +19,6 @@ import (
 // Bounds on what verify reads.
 const (
 	maxDocument   = 4 << 20
-	maxContext    = 1 << 20
 	maxStatusList = 4 << 20
 )
 
@@ -34,11 +33,11 @@ type verifyReport struct {
 func (a *app) verifyCommand() *cobra.Command {
 	var o genericOptions
 	var docs, at string
-	var contexts []string
+	var contexts, schemas []string
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Verify any W3C credential or presentation; needs no node",
-		Long: `Verify a W3C Verifiable Credential or Presentation of the data model 2.0, whoever made it:
+		Long: `Verify a W3C Verifiable Credential or Presentation of the data model 2.0 or 1.1, whoever made it:
 JSON with Data Integrity proofs (ecdsa-rdfc-2019, ecdsa-jcs-2019, eddsa-rdfc-2022,
 eddsa-jcs-2022) or a JSON Web Token (vc+jwt, vp+jwt). FILE may be - for standard input.
 
@@ -47,17 +46,16 @@ is 1 if one failed. A did:key needs no network; other DIDs are taken from --did-
 (every .json file in that directory), else resolved. With --offline nothing is asked over
 the network, and the status of a credential (revoked, suspended) is skipped.
 
-JSON-LD contexts are never fetched. Those of the W3C are built in; give others with
---context URL=FILE.`,
+JSON-LD contexts and JSON Schemas are never fetched. The contexts of the W3C are built in;
+give others with --context URL=FILE, or --context FILE if the document names one only
+that is not known. A digest after the file (@sha256:HEX) has to be that of the file.
+A credentialSchema is checked where it is given with --schema or stands in the credential.`,
 		Example: `  ihyid verify credential.json
   ihyid verify presentation.json --challenge 4f1c… --domain https://relief.example.org
   ihyid verify receipt.jwt --did-docs did-docs --offline`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
-			if o.contexts, err = readContexts(contexts); err != nil {
-				return err
-			}
 			if at != "" {
 				if o.against.At, err = time.Parse(time.RFC3339, at); err != nil {
 					return usagef("--at must be a time such as 2026-11-22T00:00:00Z")
@@ -73,6 +71,9 @@ JSON-LD contexts are never fetched. Those of the W3C are built in; give others w
 				text, err = readFile(args[0], maxDocument)
 			}
 			if err != nil {
+				return err
+			}
+			if o.suites, err = readSuites(contexts, schemas, false, text); err != nil {
 				return err
 			}
 			if o.documents, err = readDocuments(docs); err != nil {
@@ -97,32 +98,12 @@ JSON-LD contexts are never fetched. Those of the W3C are built in; give others w
 	f.StringSliceVar(&o.against.Domain, "domain", nil, "the `domain` that a presentation must be made for; give it once for each if there are several")
 	f.StringVar(&o.against.Holder, "holder", "", "the `DID` that must have made a presentation")
 	f.StringVar(&docs, "did-docs", "", "`directory` with DID documents that you trust")
-	f.StringArrayVar(&contexts, "context", nil, "a JSON-LD context of your own: `URL=FILE`")
+	f.StringArrayVar(&contexts, "context", nil, "a JSON-LD context that you trust: `[URL=]FILE[@sha256:HEX]`; repeatable")
+	f.StringArrayVar(&schemas, "schema", nil, "a JSON Schema, or a JsonSchemaCredential, that you trust: `URL=FILE[@sha256:HEX]`; repeatable")
 	f.StringVar(&at, "at", "", "judge validity at this `time` instead of now")
 	f.BoolVar(&o.offline, "offline", false, "ask nothing over the network")
 	networkFlags(f)
 	return cmd
-}
-
-// readContexts reads what --context names.
-func readContexts(given []string) (map[string][]byte, error) {
-	out := map[string][]byte{}
-	for _, g := range given {
-		url, name, ok := strings.Cut(g, "=")
-		// An address may hold = itself: the file is what stands after the last one.
-		if i := strings.LastIndexByte(g, '='); ok {
-			url, name = g[:i], g[i+1:]
-		}
-		if !ok || url == "" || name == "" {
-			return nil, usagef("--context must be URL=FILE")
-		}
-		text, err := readFile(name, maxContext)
-		if err != nil {
-			return nil, err
-		}
-		out[url] = text
-	}
-	return out, nil
 }
 
 func (a *app) showVerification(r verifyReport) error {
@@ -162,22 +143,18 @@ func showChecks(t *table, prefix string, r *credentials.Result) {
 // genericOptions say against what a document is verified, and with what.
 type genericOptions struct {
 	documents [][]byte
-	contexts  map[string][]byte
+	suites    *credentials.Suites
 	offline   bool
 	network   networkOptions
 	against   credentials.PresentationOptions
 }
 
 func verifyDocument(ctx context.Context, secured []byte, o genericOptions) (*credentials.Result, error) {
-	suites, err := credentials.NewSuites(credentials.SuitesOptions{Contexts: o.contexts})
-	if err != nil {
-		return nil, err
-	}
 	fixed, err := parseDocuments(o.documents)
 	if err != nil {
 		return nil, err
 	}
-	v := &credentials.Verifier{Suites: suites}
+	v := &credentials.Verifier{Suites: o.suites}
 	resolver := suppliedFirst{fixed: did.Fixed{}, next: did.NewResolver(did.Options{})}
 	for _, d := range fixed {
 		resolver.fixed[d.ID()] = d

@@ -15,6 +15,7 @@ import (
 	"ihyid/api"
 	"ihyid/api/outbound"
 	"ihyid/contacts"
+	"ihyid/credentials"
 	"ihyid/did"
 	"ihyid/exchange"
 	"ihyid/exchange/register"
@@ -119,6 +120,7 @@ type serveOptions struct {
 	RequireConfirmed bool
 	AskAlways        bool
 	Proof            string // see exchange.Options
+	Suites           *credentials.Suites
 }
 
 // runningNode is a node that is open. Run does its background work; Close comes after Run has ended.
@@ -170,7 +172,7 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 	node, err := exchange.Open(ctx, exchange.Options{
 		Store: p.store, Keys: p.keys, Resolver: resolver, Register: reg, Jobs: queue,
 		Transport: api.Transport(web), Profiles: p.profiles, Logger: o.Logger, RequireConfirmed: o.RequireConfirmed, AskAlways: o.AskAlways,
-		Proof: o.Proof, StatusLists: statusFetcher{web},
+		Proof: o.Proof, StatusLists: statusFetcher{web}, Suites: o.Suites,
 	})
 	if err != nil {
 		return nil, err

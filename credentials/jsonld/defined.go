@@ -50,6 +50,26 @@ func (p *Processor) Defined(ctx context.Context, document map[string]any) error 
 	return nil
 }
 
+// Terms gives the IRIs of all properties and types that a document uses, whatever names it has for them, those of embedded credentials included.
+func (p *Processor) Terms(ctx context.Context, document map[string]any) ([]string, error) {
+	if err := p.inspect(document); err != nil {
+		return nil, err
+	}
+	n := 0
+	quads, err := p.Quads(ctx, skeleton(document, &n).(map[string]any))
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]struct{}{}
+	for _, q := range quads {
+		found[q.Predicate.Value] = struct{}{}
+		if q.Predicate.Value == rdfType {
+			found[q.Object.Value] = struct{}{}
+		}
+	}
+	return slices.Sorted(maps.Keys(found)), nil
+}
+
 // skeleton is a document of the same shape that RDF can state, whatever its values; null becomes a value too. It must depend on the shape alone.
 func skeleton(v any, n *int) any {
 	switch v := v.(type) {
