@@ -71,7 +71,7 @@ func (p *Processor) active(value any) (*active, error) {
 }
 
 // parseOn processes a context over another (JSON-LD 1.1 Processing Algorithms section 4.1). A protected term stays what it is, also where the
-// specification would let a property's context override it.
+// specification would let a property's context override it, save for the data model's own (see unprotected).
 func parseOn(on *ld.Context, value any) (next *ld.Context, err error) {
 	defer func() { // contexts are checked so that the library should not panic; should it all the same, that is an error of the document
 		if recover() != nil {
@@ -105,7 +105,11 @@ func (s *scope) child(d *ld.TermDefinition, propagate bool) (*scope, error) {
 	if ok {
 		return next, nil
 	}
-	context, err := parseOn(s.context, d.Context)
+	on := s.context
+	if propagate && d.Protected && core(d.ID) {
+		on = unprotected(on, d.Context)
+	}
+	context, err := parseOn(on, d.Context)
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +123,25 @@ func (s *scope) child(d *ld.TermDefinition, propagate bool) (*scope, error) {
 		s.of.scoped[key] = next
 	}
 	return next, nil
+}
+
+// unprotected is a context without the protection of the terms that another is about to define. Only for the properties of the data model itself: the values of
+// proofPurpose mean what its context says, though a document may have a term of its own called keyAgreement.
+func unprotected(on *ld.Context, by any) *ld.Context {
+	terms, ok := by.(map[string]any)
+	if !ok {
+		return on
+	}
+	out := ld.CopyContext(on)
+	for t := range terms {
+		if d := out.TermDefinitions[t]; d != nil && d.Protected {
+			bare := *d
+			bare.Protected = false
+			out.TermDefinitions[t] = &bare
+			delete(out.Protected, t)
+		}
+	}
+	return out
 }
 
 // vocab gives what a name stands for as a property or type, and its definition if it is a term.

@@ -432,16 +432,17 @@ func TestPrepared(t *testing.T) {
 	p := processor(t)
 	proof := `"proof":{"type":"DataIntegrityProof","proofPurpose":"assertionMethod","created":"2026-01-01T00:00:00Z","domain":["a","b"],"proofValue":"zzz"}`
 	for name, doc := range map[string]string{
-		"two proofs":       credential(``, `"proof":[{"type":"DataIntegrityProof","proofValue":"zz"},{"id":"urn:p","type":"DataIntegrityProof","previousProof":"urn:q","proofValue":"zzz"}]`),
-		"own type scoped":  credential(`"Z":{"@id":"urn:x:Z","@context":{"q":"urn:x:q"}}`, `"type":["VerifiableCredential","Z"],"q":"x",`+proof),
-		"both types":       `{"@context":["` + v2 + `"],"id":"urn:x:1","type":["VerifiablePresentation","VerifiableCredential"],"issuer":"did:ex:i","credentialSubject":{"id":"did:ex:s","name":"x"},"holder":"did:ex:h",` + proof + `}`,
-		"type twice":       `{"@context":["` + v2 + `"],"id":"urn:x:1","type":["VerifiableCredential","VerifiableCredential"],"issuer":"did:ex:i","credentialSubject":{"id":"did:ex:s","name":"x"},` + proof + `}`,
-		"proof of context": credential(``, `"proof":{"@context":["`+v2+`",{"q":"urn:x:q"}],"type":"DataIntegrityProof","q":"x","proofValue":"zz"}`),
-		"proof of no type": credential(``, `"proof":{"a":"x"}`),
-		"nested proof":     credential(``, `"credentialSubject":{"a":{"type":"VerifiableCredential","issuer":"did:ex:i",`+proof+`}}`),
-		"vocabulary":       credential(`"@vocab":"urn:v:"`, `"q":"x","credentialSubject":{"issuer":"x","domain":"y"},`+proof),
-		"configuration":    `{"@context":["` + v2 + `"],"type":"DataIntegrityProof","cryptosuite":"x","proofPurpose":"assertionMethod","challenge":"c","domain":"d"}`,
-		"nodes inside":     credential(``, `"credentialSubject":[{"id":"did:ex:s","type":"T","a":{"b":"x"}},{"a":"x"}],"evidence":{"type":"T","a":{"type":"DataIntegrityProof","domain":"d"}},`+proof),
+		"two proofs":                  credential(``, `"proof":[{"type":"DataIntegrityProof","proofValue":"zz"},{"id":"urn:p","type":"DataIntegrityProof","previousProof":"urn:q","proofValue":"zzz"}]`),
+		"own type scoped":             credential(`"Z":{"@id":"urn:x:Z","@context":{"q":"urn:x:q"}}`, `"type":["VerifiableCredential","Z"],"q":"x",`+proof),
+		"both types":                  `{"@context":["` + v2 + `"],"id":"urn:x:1","type":["VerifiablePresentation","VerifiableCredential"],"issuer":"did:ex:i","credentialSubject":{"id":"did:ex:s","name":"x"},"holder":"did:ex:h",` + proof + `}`,
+		"type twice":                  `{"@context":["` + v2 + `"],"id":"urn:x:1","type":["VerifiableCredential","VerifiableCredential"],"issuer":"did:ex:i","credentialSubject":{"id":"did:ex:s","name":"x"},` + proof + `}`,
+		"proof of context":            credential(``, `"proof":{"@context":["`+v2+`",{"q":"urn:x:q"}],"type":"DataIntegrityProof","q":"x","proofValue":"zz"}`),
+		"proof of no type":            credential(``, `"proof":{"a":"x"}`),
+		"nested proof":                credential(``, `"credentialSubject":{"a":{"type":"VerifiableCredential","issuer":"did:ex:i",`+proof+`}}`),
+		"vocabulary":                  credential(`"@vocab":"urn:v:"`, `"q":"x","credentialSubject":{"issuer":"x","domain":"y"},`+proof),
+		"configuration":               `{"@context":["` + v2 + `"],"type":"DataIntegrityProof","cryptosuite":"x","proofPurpose":"assertionMethod","challenge":"c","domain":"d"}`,
+		"protected term of a purpose": credential(`"keyAgreement":{"@id":"urn:x:k","@protected":true},"assertionMethod":{"@id":"urn:x:m","@protected":true}`, `"credentialSubject":{"keyAgreement":"x","assertionMethod":"y"},`+proof),
+		"nodes inside":                credential(``, `"credentialSubject":[{"id":"did:ex:s","type":"T","a":{"b":"x"}},{"a":"x"}],"evidence":{"type":"T","a":{"type":"DataIntegrityProof","domain":"d"}},`+proof),
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := canonical(t, p, parse(t, doc))
