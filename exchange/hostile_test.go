@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"ihyid/credentials"
+	"ihyid/did"
 	"ihyid/exchange/merkle"
 	"ihyid/exchange/noise"
 	"ihyid/store"
@@ -396,5 +398,41 @@ func TestReplyIsBound(t *testing.T) {
 	_, _, err = a.converse(t.Context(), to, kindIntroduction, "", kindIntroductionReply, vc)
 	if CodeOf(err) != CodePresentation || !strings.Contains(err.Error(), credentials.CheckChallenge) {
 		t.Errorf("a replayed reply: %v", err)
+	}
+}
+
+// refusing does not resolve one DID.
+type refusing struct {
+	did.Resolver
+	name string
+	err  error
+}
+
+func (r *refusing) Resolve(ctx context.Context, name string) (*did.Resolution, error) {
+	if name == r.name {
+		return nil, r.err
+	}
+	return r.Resolver.Resolve(ctx, name)
+}
+
+// Who sends a message chooses what this node fetches; it does not learn what is behind this node's firewall.
+func TestSenderLearnsNoAddresses(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.add("a.example"), w.add("b.example")
+	stand := &refusing{Resolver: w, name: a.DID()}
+	b.stop()
+	b.options = func(o *Options) { o.Resolver = stand }
+	b.start()
+	for code, want := range map[did.Code]string{did.InternalError: "could not fetch", did.NotFound: "notFound"} {
+		stand.err = &did.Error{Code: code, DID: a.DID(), Err: errors.New("dial tcp 10.1.2.3:6379: connection refused")}
+		vc, err := a.issue(t.Context(), string(kindIntroduction), introductionSubject{ID: a.DID()}, messageLife)
+		must(t, err)
+		vp, err := a.present(t.Context(), b.DID(), askChallenge(t, b, a.DID(), kindIntroduction, ""), vc)
+		must(t, err)
+		_, err = b.Message(t.Context(), vp)
+		wantCode(t, err, CodeResolution)
+		if strings.Contains(fmt.Sprint(err), "10.1.2.3") || !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("%s: %v", code, err)
+		}
 	}
 }

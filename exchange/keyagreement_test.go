@@ -241,6 +241,22 @@ func TestKeyAgreementChoice(t *testing.T) {
 	}
 }
 
+// A node that moves to another key store takes its key along: that one alone opens it.
+func TestKeyAgreementMoves(t *testing.T) {
+	n, o := keyNode(t)
+	to, err := hpke.MLKEM768X25519().NewPublicKey(n.self().KeyAgreement[0].Sealed.Public)
+	must(t, err)
+	other, err := file.Create(filepath.Join(t.TempDir(), "keys"), file.Options{})
+	must(t, err)
+	t.Cleanup(func() { must(t, other.Close()) })
+	must(t, n.Rewrap(t.Context(), other))
+	moved, err := Open(t.Context(), Options{Store: o.Store, Keys: other})
+	must(t, err)
+	if at := sealsTo(t, to, moved); at != 0 {
+		t.Fatalf("opened by key %d", at)
+	}
+}
+
 // What a node keeps of its key is wrapped.
 func TestKeyAgreementIsWrapped(t *testing.T) {
 	n, _ := keyNode(t)

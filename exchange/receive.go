@@ -28,6 +28,22 @@ func isHex(s string, size int) bool {
 	return err == nil && len(b) == size && hex.EncodeToString(b) == s
 }
 
+// forSender keeps from the sender of a message why something that it named could not be fetched, its DID document or its list of changes: it chose the
+// name, and the cause may tell addresses and open ports behind this node's firewall. The cause goes to the log.
+func (n *Node) forSender(err error) error {
+	code := CodeOf(err)
+	if code != CodeResolution && code != CodeUnreachable {
+		return err
+	}
+	n.log.Warn("a message was refused: its sender could not be looked at", "error", err)
+	why := "this node could not fetch it"
+	switch c := did.CodeOf(err); c {
+	case did.NotFound, did.Deactivated, did.InvalidDIDDocument, did.MethodNotSupported, did.InvalidDID:
+		why = string(c)
+	}
+	return fail(code, "the sender's DID document, or what leads to it, could not be had, so its message cannot be verified: %s", why)
+}
+
 // reply is what a handler answers: credentials to present, and perhaps a bearer token.
 type reply struct {
 	credentials [][]byte
@@ -59,6 +75,11 @@ var handlers = map[kind]handler{
 // Message takes one presentation from another node, verifies it whole, acts on it and gives the reply. Nothing changes
 // unless all of it verifies.
 func (n *Node) Message(ctx context.Context, presentation []byte) (Reply, error) {
+	r, err := n.message(ctx, presentation)
+	return r, n.forSender(err)
+}
+
+func (n *Node) message(ctx context.Context, presentation []byte) (Reply, error) {
 	e, err := readEnvelope(presentation)
 	if err != nil {
 		return Reply{}, err
