@@ -47,9 +47,10 @@ var identityRecordKey = []byte("node")
 
 // NewIdentity says what node to make.
 type NewIdentity struct {
-	Method       string // "web" or "key"
-	Host         string // for "web": HOST[:PORT] under which peers will reach the node
-	Path         string // for "web": optional path, such as "aid/north"
+	Method       string   // "web" or "key"
+	Host         string   // for "web": HOST[:PORT] under which peers will reach the node
+	Path         string   // for "web": optional path, such as "aid/north"
+	AlsoKnownAs  []string // for "web": other URIs of the organisation, which its DID document shows
 	Organisation Organisation
 	Curve        kms.Curve // "": P-256
 
@@ -136,7 +137,7 @@ func (n *Node) createWeb(ctx context.Context, id *identity, want NewIdentity) (*
 		return nil, err
 	}
 	id.DID = name
-	spec := did.DocumentSpec{ID: name}
+	spec := did.DocumentSpec{ID: name, AlsoKnownAs: want.AlsoKnownAs}
 	for i, purpose := range []kms.Purpose{kms.AssertionMethod, kms.Authentication} {
 		info, err := n.keys.Create(ctx, want.Curve, purpose)
 		if err != nil {

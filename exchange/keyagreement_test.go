@@ -257,6 +257,29 @@ func TestKeyAgreementMoves(t *testing.T) {
 	}
 }
 
+// What else the DID document shows stays through a rotation.
+func TestAlsoKnownAs(t *testing.T) {
+	_, o := keyNode(t)
+	dir := t.TempDir()
+	s, err := store.Create(t.Context(), filepath.Join(dir, "node.db"), store.Options{Keys: o.Keys})
+	must(t, err)
+	t.Cleanup(func() { must(t, s.Close()) })
+	n, err := Create(t.Context(), Options{Store: s, Keys: o.Keys}, NewIdentity{
+		Method: "web", Host: "a.example", Organisation: orgOf("a.example"), AlsoKnownAs: []string{"https://a.example", "did:web:old.example"},
+	})
+	must(t, err)
+	_, err = n.RotateKey(t.Context(), kms.AssertionMethod, RotateOptions{})
+	must(t, err)
+	doc, err := did.ParseDocument(n.DocumentJSON())
+	must(t, err)
+	if got := doc.AlsoKnownAs(); !slices.Equal(got, []string{"https://a.example", "did:web:old.example"}) {
+		t.Errorf("alsoKnownAs: %q", got)
+	}
+	if _, there := doc.Service(did.ServiceTypeNode); !there {
+		t.Error("the service is gone")
+	}
+}
+
 // What a node keeps of its key is wrapped.
 func TestKeyAgreementIsWrapped(t *testing.T) {
 	n, _ := keyNode(t)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -228,6 +229,22 @@ type migration struct {
 	Former         string       `json:"former,omitempty"` // file of the former key store
 }
 
+// mayMigrate refuses, before anything is made, what cannot be done: a did:key stands for one key, and keys never leave their store.
+func mayMigrate(ctx context.Context, data string, old kms.Store) error {
+	s, err := store.Open(ctx, filepath.Join(data, storeName), store.Options{Keys: old, LockTimeout: time.Second})
+	if errors.Is(err, store.ErrWrongKey) {
+		return nil // begun before, and come as far as to wrap the store's keys anew
+	}
+	if err != nil {
+		return fmt.Errorf("opening the store (is the node stopped?): %w", err)
+	}
+	node, err := exchange.Open(ctx, exchange.Options{Store: s, Keys: old})
+	if err == nil && strings.HasPrefix(node.DID(), "did:key:") {
+		err = errors.New("a did:key is its key, which cannot leave its key store: only a node with a did:web can move")
+	}
+	return errors.Join(err, s.Close())
+}
+
 // migrateKeys moves a stopped node to another key store. Every step can be taken again after a crash: the settings, which decide where the
 // node looks for its keys, change last.
 func migrateKeys(ctx context.Context, data string, from, to secretOptions) (m migration, err error) {
@@ -237,6 +254,9 @@ func migrateKeys(ctx context.Context, data string, from, to secretOptions) (m mi
 		return m, fmt.Errorf("opening the key store: %w", err)
 	}
 	defer func() { err = errors.Join(err, old.Close()) }()
+	if err := mayMigrate(ctx, data, old); err != nil {
+		return m, err
+	}
 	fresh, err := to.create(ctx, data)
 	if errors.Is(err, pkcs11.ErrExists) || errors.Is(err, file.ErrExists) {
 		fresh, err = to.open(ctx, data, logger) // begun before

@@ -33,7 +33,7 @@ and its encrypted store. A node that is there already is never touched.
 --did key needs no host, and suits tests and nodes without a network.
 
 Without --passphrase-file or --key-file, the key that protects the others is made and
-put put beside them: whoever has the directory has the keys. With --kms pkcs11 the keys
+put beside them: whoever has the directory has the keys. With --kms pkcs11 the keys
 are made in a token (an HSM) and never leave it; which one is kept in config.json,
 its PIN is not.`,
 		Example: `  ihyid init --data node --did web --host relief.example.org --org-name "Relief" --org-number 4711 --org-country JO
@@ -47,6 +47,8 @@ its PIN is not.`,
 			switch {
 			case o.Method == "web" && o.Host == "":
 				return usagef("--did web needs --host HOST[:PORT], the name under which other nodes reach this one")
+			case o.Method == "key" && len(o.AlsoKnownAs) > 0:
+				return usagef("--also-known-as stands in a DID document that the node publishes: a did:key has none")
 			case o.Method == "key" && (o.Host != "" || o.Path != ""):
 				return usagef("--did key has no host: leave out --host and --path, or give --did web")
 			case o.Method != "web" && o.Method != "key":
@@ -75,6 +77,7 @@ its PIN is not.`,
 	f.StringVar(&o.Method, "did", "web", "what names the node: `web|key`")
 	f.StringVar(&o.Host, "host", "", "for --did web: `HOST[:PORT]` under which other nodes reach this one")
 	f.StringVar(&o.Path, "path", "", "for --did web: a `path` below the host, such as aid/north")
+	f.StringArrayVar(&o.AlsoKnownAs, "also-known-as", nil, "for --did web: another `URI` of the organisation, to be shown in the DID document; may be given several times")
 	f.StringVar(&o.Organisation.Name, "org-name", "", "the organisation's `name`")
 	f.StringVar(&o.Organisation.RegistrationNumber, "org-number", "", "its registration `number`")
 	f.StringVar(&o.Organisation.Country, "org-country", "", "its `country`, two capital letters (ISO 3166-1)")
@@ -342,6 +345,7 @@ func (a *app) logger(level, format string) (*slog.Logger, error) {
 
 // initOptions say what node to make.
 type initOptions struct {
+	AlsoKnownAs                            []string
 	Data, Method, Host, Path, Curve, Proof string
 	Organisation                           exchange.Organisation
 	Secret                                 secretOptions

@@ -78,7 +78,7 @@ func createNode(ctx context.Context, o initOptions) (made madeNode, err error) {
 		return made, fmt.Errorf("making the store: %w", err)
 	}
 	node, err := exchange.Create(ctx, exchange.Options{Store: p.store, Keys: p.keys, Proof: o.Proof}, exchange.NewIdentity{
-		Method: o.Method, Host: o.Host, Path: o.Path, Organisation: o.Organisation, Curve: kms.Curve(o.Curve),
+		Method: o.Method, Host: o.Host, Path: o.Path, AlsoKnownAs: o.AlsoKnownAs, Organisation: o.Organisation, Curve: kms.Curve(o.Curve),
 		AllowLoopback: true, // whoever names this machine itself gets a node that only this machine reaches: good for trials
 	})
 	if err != nil {

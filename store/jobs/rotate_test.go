@@ -1,9 +1,15 @@
 package jobs
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
 	"testing"
+	"time"
 
 	"ihyid/store"
 )
@@ -91,4 +97,104 @@ func TestRotateKeys(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+const rotateKillPath = "IHYID_JOBS_TEST_ROTATE"
+
+// TestRotateKilledHelper is what the other process runs: it says how far the job is. In the test run itself it does nothing.
+func TestRotateKilledHelper(t *testing.T) {
+	path := os.Getenv(rotateKillPath)
+	if path == "" {
+		return
+	}
+	s := openStore(t, path)
+	q := New(s, Options{})
+	q.Handle(KindRotateKeys, RotateKeys(s))
+	list, err := q.List(t.Context(), Filter{Kind: KindRotateKeys})
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	watch, err := q.Watch(t.Context(), list[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for j := range watch {
+			fmt.Println(j.Done)
+		}
+	}()
+	t.Fatal(q.Run(context.Background()))
+}
+
+// TestRotateKilled kills the process that seals everything anew, several times. In the end all is under the new key, and nothing is lost.
+func TestRotateKilled(t *testing.T) {
+	path := newPath(t)
+	b := start(t, path, Options{}, nil)
+	const n = 12*resealBatch + 5
+	c := store.NewCollection[int](b.s, "numbers", 1)
+	for from := 0; from < n; from += resealBatch {
+		err := b.s.Update(t.Context(), func(tx *store.Tx) error {
+			for i := from; i < min(from+resealBatch, n); i++ {
+				if err := c.Put(tx, store.ID(uint64(i)), i); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := b.enqueue(KindRotateKeys, nil).ID
+	b.stop()
+	for range 4 {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestRotateKilledHelper$")
+		cmd.Env = append(os.Environ(), rotateKillPath+"="+path)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		guard := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() }) // it may have ended before it says enough
+		lines := bufio.NewScanner(out)
+		for said := 0; said < 2 && lines.Scan(); said++ {
+		}
+		guard.Stop()
+		_ = cmd.Process.Kill()
+		_, _ = io.Copy(io.Discard, out)
+		_ = cmd.Wait()
+	}
+	b = start(t, path, Options{}, nil)
+	b.Handle(KindRotateKeys, RotateKeys(b.s))
+	b.await(id, Done)
+	st, err := b.s.Stats(t.Context())
+	if err != nil || st.DataKeys != 1 {
+		t.Errorf("%+v %v", st, err)
+	}
+	if err := b.s.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	c = store.NewCollection[int](b.s, "numbers", 1)
+	err = b.s.View(t.Context(), func(tx *store.Tx) error {
+		seen := 0
+		for it, err := range c.All(tx, store.Range{}) {
+			if err != nil {
+				return err
+			}
+			if it.Value != seen {
+				t.Fatalf("record %d holds %d", seen, it.Value)
+			}
+			seen++
+		}
+		if seen != n {
+			t.Errorf("%d records, want %d", seen, n)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	b.stop()
 }
