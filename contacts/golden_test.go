@@ -26,9 +26,9 @@ func TestCodesArePinned(t *testing.T) {
 		"گل\u200cمحمد|پرویز|چنگیز|ژاله|ڈار|ٹیپو|Bint Ali|Umm Ali|123|😀|-", "|")...)
 	for name, want := range map[string]string{
 		"soundex/1":  "2062f209e7a167b685328ee0d334b9db0e4c43dd8499680cd4109c0e2e4102d5",
-		"levant/1":   "7eb9dfcfc0a2edc8921828cb0036afb9e56b220ed1dde7cce668ff5fc11b26e9",
-		"latin/1":    "04505017fec56f441d8d618378af9e8c2341f5e11a28feaa099c7dac2ffc5f20",
-		"cyrillic/1": "83feefbc738016b3f26a9f3b502297f464321b604b92225263686cce4e424a34",
+		"levant/1":   "caa0ccf8a5475102c7b9503be97454888e8abda86157746472ffc74ef4951cc3",
+		"latin/1":    "eb093795768a4e6d68321be5d3db3e5a86c98f59d0a2fdd8f9e4ed4e43052776",
+		"cyrillic/1": "6826f98db34c30c6df6ceb089b3f1fa8aaafc1025c970152237eeb0c8fffaa18",
 	} {
 		e := mustProfile(t, name).NewEncoder()
 		h := sha256.New()

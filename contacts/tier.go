@@ -9,19 +9,19 @@ import (
 // Strength says what a match key that agrees is worth.
 type Strength string
 
-// The strengths.
+// The strengths, by which a tier rule gives points.
 const (
-	// Strong keys make a match alone.
+	// Strong keys make a match alone under the built-in profiles.
 	Strong Strength = "strong"
-	// Weak keys make a match together, and alone a possible match.
+	// Weak keys make a match together.
 	Weak Strength = "weak"
-	// Hints count half as much as weak keys: one alone is nothing.
+	// Hints count least: they settle what weak keys leave open.
 	Hint Strength = "hint"
 )
 
 // TierRule says what the keys that agree amount to: the points of each are added up, and two contacts are a match from so many
-// points on, and a possible match from so many. Numbers are strings, as in all that is hashed. The built-in profiles have
-// 4 points for a strong key, 2 for a weak one and 1 for a hint, a match at 4 and a possible match at 2.
+// points on, and a possible match from so many. Numbers are strings, as in all that is hashed. Under levant/1 and cyrillic/1 a
+// strong key has 6 points, a weak one 2 and a hint 1; a match has 6 or more, a possible match 3.
 type TierRule struct {
 	Strong   string `json:"strong"`
 	Weak     string `json:"weak"`

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,12 +27,15 @@ type matchOptions struct {
 
 func (a *app) matchCommand() *cobra.Command {
 	var o matchOptions
-	var comma, dates string
+	var comma, dates, sheet string
+	var mapping []string
 	cmd := &cobra.Command{
 		Use:   "match A B",
 		Short: "Match two contact lists in files; needs no node",
 		Long: `Match two contact lists, with the engine that nodes use. Needs no node, and sends
-nothing anywhere. The lists have the form that contacts import reads.
+nothing anywhere. The lists are CSV, Excel (.xlsx) or JSON Lines, as contacts import
+reads them: columns are known by their usual names, others can be named by --map, which
+counts for whichever list has that column.
 
 The pairs go to --out as CSV with the columns a_external_id, b_external_id, tier
 (match or possible) and keys, the match keys that agreed. A contact without an
@@ -51,6 +55,10 @@ of another, so that it is nobody, and whatever it then matches is a false match.
 			if o.reading, err = readerOptions(comma, dates); err != nil {
 				return err
 			}
+			if o.reading.Map, err = list.ParseMap(mapping); err != nil {
+				return usagef("--map %v", err)
+			}
+			o.reading.Sheet, o.reading.PassOver = sheet, true
 			return a.match(cmd.Context(), o)
 		},
 	}
@@ -60,6 +68,8 @@ of another, so that it is nobody, and whatever it then matches is a false match.
 	f.StringVar(&o.truth, "truth", "", "CSV `file` of the true pairs, to measure against")
 	f.BoolVar(&o.estimate, "estimate", true, "without --truth: estimate the false matches, which takes as long again")
 	f.StringVar(&comma, "comma", "", "what separates columns: a `character`, or tab (default: found from the header)")
+	f.StringVar(&sheet, "sheet", "", "the `name` of the sheet to read, of Excel workbooks (default: the first)")
+	f.StringArrayVar(&mapping, "map", nil, "which column holds a field, as `FIELD=COLUMN`, such as first_name=\"Prénom usuel\"; may be repeated")
 	f.StringVar(&dates, "date-order", "", "how dates such as 03/04/1990 are read: `dmy|mdy` (default: they are rejected)")
 	return cmd
 }
@@ -127,6 +137,11 @@ func (a *app) match(ctx context.Context, o matchOptions) error {
 		return err
 	}
 	report.A, report.B = listA.Report, listB.Report
+	for column := range o.reading.Map {
+		if !slices.Contains(listA.Columns, column) && !slices.Contains(listB.Columns, column) {
+			return fmt.Errorf("--map names the column %q, which neither list has", column)
+		}
+	}
 	var truth match.Truth
 	if o.truth != "" {
 		f, err := os.Open(o.truth)

@@ -72,7 +72,7 @@ func openCSV(in io.Reader, opts ReaderOptions) (*csvSource, Header, error) {
 	for i, comma := range commas {
 		try := *s
 		try.comma = comma
-		h, err := try.header(opts.Map)
+		h, err := try.header(opts)
 		if i == 0 || h.known() > best.known() {
 			best, bestErr, after = h, err, try
 			best.Comma = string(rune(comma))
@@ -87,7 +87,7 @@ func openCSV(in io.Reader, opts ReaderOptions) (*csvSource, Header, error) {
 }
 
 // header reads the first row that is not blank as the header.
-func (s *csvSource) header(mapping map[string]string) (Header, error) {
+func (s *csvSource) header(opts ReaderOptions) (Header, error) {
 	var rec record
 	for {
 		rec.cells, rec.err = rec.cells[:0], nil
@@ -121,7 +121,7 @@ func (s *csvSource) header(mapping map[string]string) (Header, error) {
 		for i := range rec.cells {
 			names[i] = string(rec.cell(i))
 		}
-		return makeHeader(names, mapping)
+		return makeHeader(names, opts.Map, opts.PassOver)
 	}
 }
 

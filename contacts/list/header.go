@@ -73,14 +73,15 @@ func reduce(name string) string {
 }
 
 // makeHeader reads the names of the columns.
-func makeHeader(names []string, mapping map[string]string) (Header, error) {
+func makeHeader(names []string, mapping map[string]string, passOver bool) (Header, error) {
 	var h Header
-	mapped := make(map[string]string, len(mapping))
+	mapped := make(map[string]string, len(mapping)) // not seen yet
+	byName := make(map[string]string, len(mapping))
 	for name, field := range mapping {
 		if _, ok := contacts.ParseField(field); !ok && field != "-" {
 			return h, fmt.Errorf("%w: a column is mapped to %q, which is no field of a contact", ErrHeader, field)
 		}
-		mapped[contacts.CleanText(name)] = field
+		mapped[contacts.CleanText(name)], byName[contacts.CleanText(name)] = field, field
 	}
 	for _, name := range names {
 		c := Column{Name: name}
@@ -95,15 +96,21 @@ func makeHeader(names []string, mapping map[string]string) (Header, error) {
 		h.Columns = append(h.Columns, c)
 	}
 	for _, field := range mapped {
+		if passOver {
+			for name := range mapped {
+				delete(byName, name)
+			}
+			break
+		}
 		return h, fmt.Errorf("%w: the column mapped to %s is not in the file", ErrHeader, field)
 	}
 	// A mapping wins over a name that is known by itself: the mapped column is the one meant.
 	for i := range h.Columns {
 		c := &h.Columns[i]
-		if c.Field == "" || mapping[c.Name] == c.Field {
+		if c.Field == "" || byName[contacts.CleanText(c.Name)] == c.Field {
 			continue
 		}
-		for _, field := range mapping {
+		for _, field := range byName {
 			if field == c.Field {
 				c.Field = ""
 				break
@@ -112,6 +119,36 @@ func makeHeader(names []string, mapping map[string]string) (Header, error) {
 	}
 	h.choose()
 	return h, h.check()
+}
+
+// ParseMap reads mappings as people write them, field and column with "=" between (first_name=Prénom usuel), into what
+// [ReaderOptions] takes. A field or a column may be there once.
+func ParseMap(pairs []string) (map[string]string, error) {
+	if len(pairs) == 0 {
+		return nil, nil
+	}
+	m := make(map[string]string, len(pairs))
+	fields := make(map[string]bool, len(pairs))
+	for _, p := range pairs {
+		field, column, ok := strings.Cut(p, "=")
+		field, column = strings.TrimSpace(field), contacts.CleanText(column)
+		if _, known := contacts.ParseField(field); !ok || !known || column == "" {
+			return nil, fmt.Errorf("%w: a mapping is a field of a contact, =, and the name of a column: first_name=Prénom; the fields are %s", ErrHeader, fieldNames())
+		}
+		if fields[field] || m[column] != "" {
+			return nil, fmt.Errorf("%w: two mappings name the same field or column", ErrHeader)
+		}
+		fields[field], m[column] = true, field
+	}
+	return m, nil
+}
+
+func fieldNames() string {
+	var names []string
+	for _, f := range contacts.Fields() {
+		names = append(names, f.String())
+	}
+	return strings.Join(names, ", ")
 }
 
 // choose settles columns that mean the same field by different names, where no harm is in it: lists hold a telephone and a mobile

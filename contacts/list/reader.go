@@ -56,6 +56,8 @@ type ReaderOptions struct {
 	Dates contacts.Dates
 	// Map names columns (or members of JSON objects): name as it stands in the file → field of a contact, or "-" to leave it out.
 	Map map[string]string
+	// PassOver leaves out mapped columns that the file has not, instead of refusing it: one mapping for several files.
+	PassOver bool
 	// Resume goes on in the middle of a file; the io.Reader must begin at its Start.
 	Resume *Resume
 }

@@ -91,7 +91,7 @@ func openXLSX(in io.Reader, opts ReaderOptions) (src *xlsxSource, h Header, err 
 				break
 			}
 		}
-	} else if h, err = s.header(opts.Map); err != nil {
+	} else if h, err = s.header(opts); err != nil {
 		return nil, h, err
 	}
 	h.Format, h.Sheet = XLSX, sheet
@@ -101,7 +101,7 @@ func openXLSX(in io.Reader, opts ReaderOptions) (src *xlsxSource, h Header, err 
 }
 
 // header takes the first row that is not blank as the header.
-func (s *xlsxSource) header(mapping map[string]string) (Header, error) {
+func (s *xlsxSource) header(opts ReaderOptions) (Header, error) {
 	for {
 		_, shown, err := s.next()
 		if err == io.EOF {
@@ -116,7 +116,7 @@ func (s *xlsxSource) header(mapping map[string]string) (Header, error) {
 			return Header{}, fmt.Errorf("%w: more than %d columns", ErrHeader, MaxColumns)
 		}
 		if len(shown) > 0 {
-			return makeHeader(shown, mapping)
+			return makeHeader(shown, opts.Map, opts.PassOver)
 		}
 	}
 }

@@ -107,7 +107,7 @@ func TestLevantRegisters(t *testing.T) {
 
 func TestLevantDataNames(t *testing.T) {
 	names := need[Names](t)(DataNames())
-	floor{.915, .995, .97}.check(t, measure(t, "measuring names", "levant/1", Simulate(names, 20_000, DefaultRates(), 3)))
+	floor{.915, .993, .965}.check(t, measure(t, "measuring names", "levant/1", Simulate(names, 20_000, DefaultRates(), 3)))
 }
 
 func TestFEBRL(t *testing.T) {

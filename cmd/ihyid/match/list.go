@@ -12,7 +12,8 @@ import (
 
 // List is a contact list on its way to its digests.
 type List struct {
-	Name    string // for messages
+	Name    string   // for messages
+	Columns []string // as they are named in the file; of JSON Lines, those that are mapped
 	IDs     []string
 	Digests *contacts.Digests
 	Report  ListReport
@@ -44,6 +45,12 @@ func Read(ctx context.Context, name string, in io.Reader, opts list.ReaderOption
 	}
 	l := &List{Name: name, Digests: contacts.NewDigests(p, 0), rows: map[string]int{}}
 	l.Report.IgnoredColumns = r.Header().Unknown()
+	for _, c := range r.Header().Columns {
+		l.Columns = append(l.Columns, contacts.CleanText(c.Name))
+	}
+	for name := range r.Header().Map {
+		l.Columns = append(l.Columns, name)
+	}
 	batch := make([]contacts.Contact, 0, readBatch)
 	flush := func() error {
 		d, err := contacts.EncodeAll(ctx, p, batch, nil)

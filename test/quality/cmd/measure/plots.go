@@ -47,7 +47,7 @@ func draws(r *report, file string, title string, low float64, belongs func(row) 
 		p.Legend.Add(x.Lists, l)
 	}
 	p.Y.Min, p.Y.Max = low, 100.2
-	p.X.Max = 100
+	p.X.Min, p.X.Max = 60, 100
 	return p.Save(7*vg.Inch, 4.6*vg.Inch, file)
 }
 
