@@ -271,6 +271,8 @@ func vcProblem(c credentials.Check) VCProblem {
 		name, of = string(dataintegrity.InvalidDomain), problemsOfProofs
 	case c.Name == credentials.CheckTime:
 		name = "RANGE_ERROR"
+	case errors.Is(c.Err, credentials.ErrSchema):
+		name = "MALFORMED_VALUE_ERROR"
 	case c.Name == credentials.CheckStatus && errors.Is(c.Err, credentials.ErrStatusUnknown):
 		name, of = "STATUS_RETRIEVAL_ERROR", problemsOfStatus
 	case c.Name == credentials.CheckStatus:

@@ -93,9 +93,29 @@ async function verifyJCS(document) {
   return verifier.verify({data, signature: base58btc.decode(proofValue.slice(1))});
 }
 
+async function issueJCS(kind, document) {
+  const pair = await key(kind);
+  const config = {type: 'DataIntegrityProof', cryptosuite: kind === 'Ed25519' ? 'eddsa-jcs-2022' : 'ecdsa-jcs-2019', created: '2026-03-01T12:00:00Z',
+    verificationMethod: pair.id, proofPurpose: 'assertionMethod', '@context': document['@context']};
+  const hash = kind === 'P-384' ? 'sha384' : 'sha256';
+  const data = Buffer.concat([config, document].map(p => createHash(hash).update(canonicalize(p)).digest()));
+  const {base58btc} = await base58();
+  return {...document, proof: {...config, proofValue: 'z' + base58btc.encode(await pair.signer().sign({data}))}};
+}
+
 async function base58() {
   const alphabet = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
-  return {base58btc: {decode(s) {
+  return {base58btc: {encode(bytes) {
+    let n = BigInt('0x' + Buffer.from(bytes).toString('hex'));
+    let text = '';
+    for(; n > 0n; n /= 58n) {
+      text = alphabet[Number(n % 58n)] + text;
+    }
+    for(let i = 0; i < bytes.length && bytes[i] === 0; i++) {
+      text = '1' + text;
+    }
+    return text;
+  }, decode(s) {
     let n = 0n;
     for(const c of s) {
       n = n * 58n + BigInt(alphabet.indexOf(c));
@@ -145,6 +165,9 @@ const operations = {
     const r = await vc.verify({presentation: document, suite, challenge, domain, documentLoader, now: new Date('2026-03-01T12:00:00Z')});
     return r.verified ? {} : {error: explain(r.error) + ' ' +
       (r.credentialResults || []).filter(c => !c.verified).map(c => explain(c.error)).join(' ')};
+  },
+  async issueJCS({kind, document}) {
+    return {document: await issueJCS(kind, document)};
   },
   async verifyJCS({document}) {
     return await verifyJCS(document) ? {} : {error: 'the signature is not good'};

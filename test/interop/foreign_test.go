@@ -95,5 +95,5 @@ func rounds() int {
 	if testing.Short() {
 		return 20
 	}
-	return 200
+	return 400
 }

@@ -223,6 +223,30 @@ func TestIssuedHereJCS(t *testing.T) {
 	}
 }
 
+// The same from there: signed with a foreign JCS and a foreign ECDSA or Ed25519.
+func TestIssuedThereJCS(t *testing.T) {
+	f := start(t)
+	kinds := []string{"P-256", "P-384", "Ed25519"}
+	for i := range rounds() {
+		m := newMaker(uint64(i) + 7<<32)
+		kind := kinds[i%3]
+		did, _ := f.ask(t, object{"op": "did", "kind": kind})["did"].(string)
+		answer := f.ask(t, object{"op": "issueJCS", "kind": kind, "document": m.credential(did)})
+		if answer["error"] != nil {
+			t.Fatal(answer["error"])
+		}
+		vc := encode(t, answer["document"])
+		if r := verifier().Credential(t.Context(), vc, credentials.CredentialOptions{At: now}); !r.Passed() {
+			t.Fatalf("credential %d: %v\n%s", i, r.Err(), vc)
+		}
+		changed := decode(t, vc)
+		changed["validFrom"] = "2001-01-01T00:00:00Z"
+		if r := verifier().Credential(t.Context(), encode(t, changed), credentials.CredentialOptions{At: now}); r.Passed() {
+			t.Fatal("a changed credential passes")
+		}
+	}
+}
+
 // What is issued there verifies here, and not when changed.
 func TestIssuedThere(t *testing.T) {
 	f := start(t)
@@ -290,8 +314,27 @@ func TestTokens(t *testing.T) {
 		if answer["error"] != nil || header["typ"] != "vc+jwt" || header["cty"] != "vc" || header["kid"] != k.key.VerificationMethod {
 			t.Fatalf("%v %v", answer["error"], header)
 		}
+		enveloped, err := credentials.Embed(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		vp, err := issuer(credentials.SuiteJOSE).Presentation(t.Context(), encode(t, m.presentation(k.did, enveloped)), k.key, credentials.ProofOptions{Challenge: "c"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer = f.ask(t, object{"op": "verifyJWT", "token": string(vp), "jwk": k.jwk(), "alg": map[string]string{"P-256": "ES256", "P-384": "ES384"}[kinds[i%2]]})
+		if header, _ := answer["header"].(object); answer["error"] != nil || header["typ"] != "vp+jwt" || header["cty"] != "vp" {
+			t.Fatalf("%v %v", answer["error"], header)
+		}
 		kind := []string{"P-256", "P-384", "Ed25519"}[i%3]
 		did, _ := f.ask(t, object{"op": "did", "kind": kind})["did"].(string)
+		presentation := m.presentation(did, enveloped)
+		presentation["nonce"] = "c"
+		answer = f.ask(t, object{"op": "signJWT", "kind": kind, "document": presentation, "typ": "vp+jwt", "cty": "vp"})
+		theirVP, _ := answer["token"].(string)
+		if r := verifier().Presentation(t.Context(), []byte(theirVP), credentials.PresentationOptions{Challenge: "c", At: now}); !r.Passed() {
+			t.Fatalf("%v: %v", answer["error"], r.Err())
+		}
 		answer = f.ask(t, object{"op": "signJWT", "kind": kind, "document": m.credential(did), "typ": "vc+jwt", "cty": "vc"})
 		theirs, _ := answer["token"].(string)
 		if r := verifier().Credential(t.Context(), []byte(theirs), credentials.CredentialOptions{At: now}); !r.Passed() {
