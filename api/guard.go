@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/gorilla/mux"
 
 	"ihyid/api/policy"
+	"ihyid/exchange"
 )
 
 // guard stands in front of every route of a router: it asks the policy table whether the caller may,
@@ -17,7 +19,12 @@ func (s *Server) guard(router *mux.Router) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			operation := operationOf(mux.CurrentRoute(r))
 			if err := refusal(s.policy.CheckContext(r.Context(), operation)); err != nil {
+				s.denied(r, operation, err)
 				fail(w, r, err)
+				return
+			}
+			if row, _ := s.policy.Row(operation); row.Recorded && s.audit != nil {
+				s.recorded(w, r, row, next)
 				return
 			}
 			next.ServeHTTP(w, r)
@@ -78,7 +85,7 @@ func (s *Server) outside(public, local *mux.Router) http.Handler {
 	nothing.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fail(w, r, unauthorized()) })
 	places := newPlaces(s.limits.PublicRequests)
 	strangers := s.frame("public", local, places, s.limits.BodyRate)
-	denied := s.frame("public", nothing, places, s.limits.BodyRate)
+	refused := s.frame("public", nothing, places, s.limits.BodyRate)
 	people := s.frame("remote", local, newPlaces(s.limits.LocalRequests), 0)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var match mux.RouteMatch
@@ -98,15 +105,36 @@ func (s *Server) outside(public, local *mux.Router) http.Handler {
 				return
 			}
 		}
-		denied.ServeHTTP(w, r)
+		if match.Route != nil && r.Header.Get("Authorization") != "" {
+			s.denied(r, operationOf(match.Route), unauthorized()) // who sends no token at all has only lost the way
+		}
+		refused.ServeHTTP(w, r)
 	})
 }
 
-// atSocket serves the node's socket: whoever may open it is the node's own user, an admin.
+// AccountHeader names, at the socket only, the account that a request acts as: its id or its name, as a query escapes it.
+const AccountHeader = "Ihyid-Account"
+
+// atSocket serves the node's socket: whoever may open it is the node's own user, an admin, or acts as the account that it names.
 func (s *Server) atSocket(local *mux.Router) http.Handler {
 	h := s.frame("local", local, newPlaces(s.limits.LocalRequests), 0)
+	nobody := newRouter()
+	nobody.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fail(w, r, newProblem(exchange.CodeNotFound, "there is no account of that name that is not disabled"))
+	})
+	noAccount := s.frame("local", nobody, newPlaces(s.limits.LocalRequests), 0)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := policy.Caller{Account: policy.SocketAccount, Role: policy.Admin, How: policy.BySocket}
+		if names := r.Header.Values(AccountHeader); len(names) > 0 {
+			name, err := url.QueryUnescape(names[0])
+			if err == nil && len(names) == 1 && s.accounts != nil {
+				caller, err = s.accounts.Caller(name)
+			}
+			if err != nil || len(names) != 1 || s.accounts == nil {
+				noAccount.ServeHTTP(w, r)
+				return
+			}
+		}
 		h.ServeHTTP(w, r.WithContext(policy.WithCaller(r.Context(), caller)))
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humamux"
 	"github.com/gorilla/mux"
 
+	"ihyid/api/audit"
 	"ihyid/exchange"
 )
 
@@ -25,7 +26,7 @@ func init() {
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
 		p := problemOfHuma(status, message, errs)
 		req := requestOf(ctx.Context())
-		p.Instance = requestPrefix + req.id
+		p.Instance, req.code = requestPrefix+req.id, string(p.Code())
 		if p.cause != nil {
 			req.cause = p.cause
 		}
@@ -106,6 +107,8 @@ func problemOfHuma(status int, message string, errs []error) *Problem {
 // pathPatterns says what a parameter of a path may be, by its name. huma's own check comes too late:
 // with these, what is no id is no path of the API.
 var pathPatterns = strings.NewReplacer(
+	"{account}", "{account:[0-9a-f]{16}}",
+	"{token}", "{token:[0-9a-f]{16}}",
 	"{number}", "{number:[0-9]{1,20}}",
 	"{id}", "{id:"+idPattern+"}",
 	"{did}", "{did:did:[a-z0-9]+:[^/]+}",
@@ -172,12 +175,17 @@ func (s *Server) routeLocal(router *mux.Router) error {
 	s.operateProfiles(h)
 	s.operateVC(h)
 	s.operateReceiptStatus(h)
+	s.operateSignIn(h)
+	s.operateOwnAccount(h)
+	s.operateUsers(h)
+	s.operateAudit(h)
 
 	spec, err := json.MarshalIndent(h.OpenAPI(), "", "  ")
 	if err != nil {
 		return fmt.Errorf("api: writing the OpenAPI description: %w", err)
 	}
 	s.routeDIDs(router)
+	s.routeSignIn(router)
 	router.Path("/openapi.json").Methods(http.MethodGet).HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer(w, "application/openapi+json", spec)
 	}).Name("openapi")
@@ -195,6 +203,9 @@ func operate[I, O any](h huma.API, op huma.Operation, handler func(context.Conte
 	huma.Register(h, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)
 		if err == nil {
+			if a := audit.AttemptOf(ctx); a != nil {
+				a.SetObject(idOf(out))
+			}
 			return out, nil
 		}
 		req := requestOf(ctx)
@@ -202,7 +213,7 @@ func operate[I, O any](h huma.API, op huma.Operation, handler func(context.Conte
 		if p.Code() == exchange.CodeUnknownPeer {
 			p = *newProblem(exchange.CodeNotFound, p.Detail) // here nobody is a sender: it is a peer that was asked for
 		}
-		p.Instance = requestPrefix + req.id
+		p.Instance, req.code = requestPrefix+req.id, string(p.Code())
 		if p.cause != nil {
 			req.cause = p.cause
 		}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"ihyid/api/accounts"
 	"ihyid/contacts"
 	"ihyid/exchange"
 	"ihyid/exchange/register"
@@ -32,6 +33,8 @@ const (
 	codeBuilding         exchange.Code = "index-building"
 	codeUnauthorized     exchange.Code = "unauthorized"
 	codeForbidden        exchange.Code = "forbidden"
+	codeSecondFactor     exchange.Code = "second-factor"
+	codeSignInProvider   exchange.Code = "sign-in-provider"
 )
 
 // ProblemType is one row of the table that gives every kind of failure its status and title.
@@ -49,7 +52,8 @@ func (t ProblemType) Type() string { return ProblemPrefix + string(t.Code) }
 var problemTypes = []ProblemType{
 	{exchange.CodeInvalid, http.StatusBadRequest, "The request cannot be understood", 0},
 	{codeValidation, http.StatusUnprocessableEntity, "The request does not fit the API's description", 0},
-	{codeUnauthorized, http.StatusUnauthorized, "A valid API token is needed", 0},
+	{codeUnauthorized, http.StatusUnauthorized, "A valid token is needed", 0},
+	{codeSecondFactor, http.StatusUnauthorized, "A code of the second factor is needed", 0},
 	{codeForbidden, http.StatusForbidden, "The caller may not do this", 0},
 	{exchange.CodeToken, http.StatusUnauthorized, "The exchange's bearer token is missing, wrong or expired", 0},
 	{exchange.CodePresentation, http.StatusForbidden, "The presentation did not verify", 0},
@@ -79,6 +83,7 @@ var problemTypes = []ProblemType{
 	{exchange.CodeUnreachable, http.StatusBadGateway, "The other node could not be reached", 0},
 	{exchange.CodePeerError, http.StatusBadGateway, "The other node answered with an error", 0},
 	{exchange.CodeResolution, http.StatusBadGateway, "The DID could not be resolved", 0},
+	{codeSignInProvider, http.StatusBadGateway, "The sign-in provider could not be asked", 0},
 	{codeBusy, http.StatusServiceUnavailable, "The node has as much to do as it may", 2 * time.Second},
 	{codeBuilding, http.StatusServiceUnavailable, "The contacts are still being indexed", 10 * time.Second},
 	{codeStopping, http.StatusServiceUnavailable, "The node is stopping", 5 * time.Second},
@@ -167,6 +172,12 @@ func problemOf(err error) *Problem {
 	if errors.As(err, &p) {
 		return p
 	}
+	var delayed *accounts.DelayError
+	if errors.As(err, &delayed) {
+		p := newProblem(exchange.CodeTooMany, delayed.Error())
+		p.retry = delayed.Wait
+		return p
+	}
 	var e *exchange.Error
 	if errors.As(err, &e) {
 		p := newProblem(e.Code, e.Detail)
@@ -214,6 +225,20 @@ var errorRows = []struct {
 	{contacts.ErrUnknownProfile, exchange.CodeUnknownProfile, ""},
 	{jobs.ErrNotFound, exchange.CodeNotFound, "there is no such job, or no longer"},
 	{jobs.ErrFinished, exchange.CodeConflict, "the job has ended already"},
+	{accounts.ErrSignIn, codeUnauthorized, ""},
+	{accounts.ErrSecondFactor, codeSecondFactor, ""},
+	{accounts.ErrCode, codeSecondFactor, ""},
+	{accounts.ErrCaller, codeUnauthorized, "the token or the code is not valid, or no longer"},
+	{accounts.ErrNotFound, exchange.CodeNotFound, ""},
+	{accounts.ErrExists, exchange.CodeConflict, ""},
+	{accounts.ErrLastAdmin, exchange.CodeConflict, ""},
+	{accounts.ErrState, exchange.CodeConflict, ""},
+	{accounts.ErrName, codeValidation, ""},
+	{accounts.ErrPassword, codeValidation, ""},
+	{accounts.ErrInvalid, codeValidation, ""},
+	{accounts.ErrNotMapped, codeForbidden, ""},
+	{accounts.ErrBusy, codeBusy, ""},
+	{accounts.ErrProvider, codeSignInProvider, ""},
 	{errStopping, codeStopping, "the node is stopping; ask again when it is back"},
 	{context.DeadlineExceeded, codeBusy, "the node could not finish this in time"},
 	{context.Canceled, codeStopping, "the request was given up before it was finished"},

@@ -214,14 +214,19 @@ func chunkRequest(r *http.Request) (token string, index uint32, err error) {
 
 // bearer gives the token of the Authorization header (RFC 6750 section 2.1; nowhere else).
 func bearer(r *http.Request) (string, error) {
-	values := r.Header.Values("Authorization")
-	if len(values) == 1 {
-		scheme, token, ok := strings.Cut(values[0], " ")
-		if ok && strings.EqualFold(scheme, "Bearer") && token != "" && len(token) <= 512 && !strings.ContainsFunc(token, notTokenChar) {
-			return token, nil
-		}
+	if token, ok := bearerOf(r, 512); ok {
+		return token, nil
 	}
 	return "", newProblem(exchange.CodeToken, "send one Authorization header: Bearer and the token")
+}
+
+func bearerOf(r *http.Request, max int) (string, bool) {
+	values := r.Header.Values("Authorization")
+	if len(values) != 1 {
+		return "", false
+	}
+	scheme, token, ok := strings.Cut(values[0], " ")
+	return token, ok && strings.EqualFold(scheme, "Bearer") && token != "" && len(token) <= max && !strings.ContainsFunc(token, notTokenChar)
 }
 
 // notTokenChar reports what cannot stand in a b64token (RFC 6750 section 2.1).

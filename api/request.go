@@ -21,9 +21,11 @@ import (
 // request is what belongs to one request besides what net/http keeps: its id, and the error behind
 // an internal problem, for the log.
 type request struct {
-	id    string
-	cause error
-	leave func() // gives back the request's place early; more than once does no harm
+	id      string
+	address string // the caller's, for the delays of sign-ins; never logged
+	code    string // of the problem that was answered
+	cause   error
+	leave   func() // gives back the request's place early; more than once does no harm
 }
 
 type requestKey struct{}
@@ -43,7 +45,7 @@ const RequestHeader = "X-Request-Id"
 func (s *Server) frame(side string, router *mux.Router, at places, grow int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := s.now()
-		req := &request{id: requestID()}
+		req := &request{id: requestID(), address: s.addressOf(r)}
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, req))
 		pw := newPacedWriter(w, s.limits, s.now)
 		r.Body = &pacedBody{ReadCloser: r.Body, deadline: pw.control.SetReadDeadline, now: s.now, grace: s.limits.BodyGrace, rate: grow}
@@ -164,6 +166,7 @@ func requestID() string {
 func fail(w http.ResponseWriter, r *http.Request, err error) {
 	req := requestOf(r.Context())
 	p := problemOf(err)
+	req.code = string(p.Code())
 	if p.cause != nil {
 		req.cause = p.cause
 	}

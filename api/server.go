@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +13,8 @@ import (
 	"github.com/gorilla/mux"
 	"golang.org/x/sync/errgroup"
 
+	"ihyid/api/accounts"
+	"ihyid/api/audit"
 	"ihyid/api/policy"
 	"ihyid/contacts"
 )
@@ -32,12 +32,17 @@ type Options struct {
 	OpenVerify  bool // anybody may have credentials verified on the public side
 
 	Version string // of the program, for /status and /openapi.json
-	// TokenDigest is the SHA-256 of a token. Whoever holds the token may use the local API on the
-	// public side. nil: nobody may.
-	TokenDigest []byte
-	Limits      Limits
-	Logger      *slog.Logger     // nil: silent
-	Clock       func() time.Time // nil: time.Now
+	// Accounts tells who the node's own people are; nil: there is the owner of the socket only.
+	Accounts *accounts.Accounts
+	// Audit records who did what; nil: nobody does.
+	Audit *audit.Log
+	// SocketOnly keeps the local API off the public side.
+	SocketOnly bool
+	// TrustForwarded takes the caller's address from the last X-Forwarded-For, which a proxy on this machine sets.
+	TrustForwarded bool
+	Limits         Limits
+	Logger         *slog.Logger     // nil: silent
+	Clock          func() time.Time // nil: time.Now
 }
 
 // Server answers HTTP for one node. Make it with New.
@@ -55,8 +60,11 @@ type Server struct {
 	policy       *policy.Table
 	authenticate func(*http.Request) (policy.Caller, error) // nil: nobody is served on the public side but other nodes
 
+	accounts  *accounts.Accounts
+	audit     *audit.Log
+	forwarded bool
+
 	version string
-	token   []byte
 	limits  Limits
 	logger  *slog.Logger
 	now     func() time.Time
@@ -80,13 +88,11 @@ func New(o Options) (*Server, error) {
 	if o.Node == nil || o.Register == nil || o.Jobs == nil {
 		return nil, errors.New("api: Node, Register and Jobs are all needed")
 	}
-	if o.TokenDigest != nil && len(o.TokenDigest) != sha256.Size {
-		return nil, fmt.Errorf("api: TokenDigest must have %d bytes", sha256.Size)
-	}
 	s := &Server{
 		node: o.Node, dids: o.DIDs, register: o.Register, jobs: o.Jobs, search: o.Search, profiles: o.Profiles,
 		credentials: o.Credentials, openVerify: o.OpenVerify,
-		version: o.Version, token: o.TokenDigest, limits: o.Limits.withDefaults(), logger: o.Logger, now: o.Clock,
+		accounts: o.Accounts, audit: o.Audit, forwarded: o.TrustForwarded,
+		version: o.Version, limits: o.Limits.withDefaults(), logger: o.Logger, now: o.Clock,
 		stop: make(chan struct{}), policy: policy.Default(),
 	}
 	if s.version == "" {
@@ -112,8 +118,8 @@ func New(o Options) (*Server, error) {
 	if err := errors.Join(s.checkRoutes(public, true), s.checkRoutes(local, false)); err != nil {
 		return nil, err
 	}
-	if s.token != nil {
-		s.authenticate = s.byToken
+	if s.accounts != nil && !o.SocketOnly {
+		s.authenticate = s.byBearer
 	}
 	s.routes.public, s.routes.local = public, local
 	s.local, s.public = s.atSocket(local), s.outside(public, local)
@@ -127,16 +133,6 @@ func (s *Server) Public() http.Handler { return s.public }
 // Local is the handler for the socket. It asks nobody who they are: whoever can reach it is the
 // node's own user.
 func (s *Server) Local() http.Handler { return s.local }
-
-// byToken knows the holder of the token as an admin.
-func (s *Server) byToken(r *http.Request) (policy.Caller, error) {
-	token, err := bearer(r)
-	digest := sha256.Sum256([]byte(token))
-	if err != nil || subtle.ConstantTimeCompare(digest[:], s.token) != 1 {
-		return policy.Caller{}, unauthorized()
-	}
-	return policy.Caller{Account: policy.SocketAccount, Role: policy.Admin, How: policy.ByToken, Scopes: policy.Scopes}, nil
-}
 
 func (s *Server) isStopping() bool {
 	select {

@@ -103,7 +103,7 @@ type RotateOptions struct {
 // RotateKey makes a new key for a purpose and publishes it; the one in use until now stays in the DID document and expires after the
 // overlap. A key for key agreement (did.KeyAgreement) leaves the document then and is erased. The change is signed before it is published, with the key that was in use, so that peers who know that key accept the new one.
 func (n *Node) RotateKey(ctx context.Context, purpose kms.Purpose, o RotateOptions) (Key, error) {
-	if err := purpose.Check(); err != nil && purpose != did.KeyAgreement {
+	if err := purpose.Check(); err != nil && purpose != did.KeyAgreement || purpose == kms.SignIn {
 		return Key{}, fail(CodeInvalid, "the purpose of a key is assertionMethod, authentication or keyAgreement")
 	}
 	if o.Overlap < 0 || o.Overlap > maxOverlap {

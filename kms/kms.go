@@ -33,22 +33,23 @@ func (c Curve) Elliptic() (elliptic.Curve, error) {
 }
 
 // Purpose is what a signing key may be used for; the values are those of the
-// verification relationships of DID Core, section 5.3.
+// verification relationships of DID Core, section 5.3, and SignIn.
 type Purpose string
 
-// The purposes of signing keys.
+// The purposes of signing keys. SignIn is the node's own: its keys never stand in a DID document.
 const (
 	AssertionMethod Purpose = "assertionMethod" // credentials, bundles, receipts
 	Authentication  Purpose = "authentication"  // requests to peers
+	SignIn          Purpose = "signIn"          // access tokens of the node's own people
 )
 
 // Check answers nil for a purpose that a signing key can have, else [ErrUnsupported].
 func (p Purpose) Check() error {
 	switch p {
-	case AssertionMethod, Authentication:
+	case AssertionMethod, Authentication, SignIn:
 		return nil
 	}
-	return fmt.Errorf("%w: purpose %q (know %q and %q)", ErrUnsupported, string(p), AssertionMethod, Authentication)
+	return fmt.Errorf("%w: purpose %q (know %q, %q and %q)", ErrUnsupported, string(p), AssertionMethod, Authentication, SignIn)
 }
 
 // State is where a key stands in its life.

@@ -168,6 +168,9 @@ func (s *Store) update(ctx context.Context, fn func(tx *Tx) error) (after []func
 	if err := fn(tx); err != nil {
 		return nil, err
 	}
+	if err := tx.accompany(); err != nil {
+		return nil, err
+	}
 	if err := tx.finish(); err != nil {
 		return nil, err
 	}

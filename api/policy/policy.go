@@ -78,8 +78,11 @@ type Row struct {
 	// Open operations are for everybody, strangers included; then Roles and Scope are empty.
 	Open bool
 	// Recorded operations stand in the record of who did what. Every change is; so is what takes
-	// personal data out in bulk.
+	// personal data out in bulk, or asks about it.
 	Recorded bool
+	// Beforehand: it is recorded before it begins, not with its first change. It may change nothing, but
+	// must not happen unrecorded.
+	Beforehand bool
 }
 
 // Table is the policy: what it has no row for is refused. It is not changed after New, so that
@@ -112,6 +115,8 @@ func New(rows []Row) (*Table, error) {
 			return nil, fmt.Errorf("policy: operation %s: either it is open, or it has roles", r.Operation)
 		case !r.Open && !e.roles[Admin]:
 			return nil, fmt.Errorf("policy: operation %s: an admin may do everything", r.Operation)
+		case r.Beforehand && !r.Recorded:
+			return nil, fmt.Errorf("policy: operation %s: what is not recorded is not recorded beforehand", r.Operation)
 		case r.Scope != "" && !slices.Contains(Scopes, r.Scope):
 			return nil, fmt.Errorf("policy: operation %s: unknown scope %q", r.Operation, r.Scope)
 		}

@@ -42,7 +42,7 @@ var (
 	everybody  = Roles // who has an account
 )
 
-// Default gives the table of a node. Each operation has one line; those that are recorded end in true.
+// Default gives the table of a node.
 func Default() *Table {
 	t, err := New(rows)
 	if err != nil {
@@ -58,10 +58,22 @@ func read(operation string, roles []Role, scope Scope) Row {
 	return Row{Operation: operation, Roles: roles, Scope: scope}
 }
 
-// record is an operation that changes something, or takes out personal data in bulk.
+// record is an operation that changes something.
 func record(operation string, roles []Role, scope Scope) Row {
 	return Row{Operation: operation, Roles: roles, Scope: scope, Recorded: true}
 }
+
+// take is an operation that need not change anything, but is recorded before it begins: it takes personal data
+// out, asks about it, or signs.
+func take(operation string, roles []Role, scope Scope) Row {
+	return Row{Operation: operation, Roles: roles, Scope: scope, Recorded: true, Beforehand: true}
+}
+
+// enter is for strangers who mean to show who they are.
+func enter(operation string) Row { return Row{Operation: operation, Open: true, Recorded: true} }
+
+// own is about the caller's own account, which no API token is for.
+func own(operation string) Row { return Row{Operation: operation, Roles: everybody, Recorded: true} }
 
 var rows = []Row{
 	// The public side: what other nodes ask. Who asks is told by presentations and exchange tokens.
@@ -84,18 +96,18 @@ var rows = []Row{
 	read("profiles-list", reading, ScopeNodeRead),
 	read("profiles-show", reading, ScopeNodeRead),
 	read("did-resolve", operating, ScopePeersRead),
-	record("dids-flush-all", operating, ScopePeersWrite),
-	record("dids-flush", operating, ScopePeersWrite),
+	take("dids-flush-all", operating, ScopePeersWrite),
+	take("dids-flush", operating, ScopePeersWrite),
 
 	// Contacts.
 	record("contacts-import", operating, ScopeContactsWrite),
 	read("contacts-import-report", operating, ScopeContactsRead),
 	read("contacts-duplicates", operating, ScopeContactsRead),
-	record("contacts-export", operating, ScopeContactsRead),
+	take("contacts-export", operating, ScopeContactsRead),
 	read("contacts-list", operating, ScopeContactsRead),
 	read("contacts-show", operating, ScopeContactsRead),
 	read("contacts-search", operating, ScopeContactsRead),
-	record("check-anonymous", checking, ScopeCheck),
+	take("check-anonymous", checking, ScopeCheck),
 
 	// Keys.
 	read("keys-list", []Role{Admin, Auditor}, ScopeKeysRead),
@@ -127,7 +139,7 @@ var rows = []Row{
 	read("exchanges-list", reading, ScopeExchangesRead),
 	read("exchanges-show", reading, ScopeExchangesRead),
 	read("exchanges-matches", operating, ScopeExchangesRead),
-	record("exchanges-matches-export", operating, ScopeContactsRead),
+	take("exchanges-matches-export", operating, ScopeContactsRead),
 	read("exchanges-presentations", operating, ScopeExchangesRead),
 	record("exchanges-export-step", operating, ScopeExchangesWrite),
 	record("exchanges-import-step", operating, ScopeExchangesWrite),
@@ -150,8 +162,42 @@ var rows = []Row{
 	record("jobs-cancel", operating, ScopeJobsWrite),
 
 	// The VC API. What it signs, it signs as the organisation.
-	record("vc-issue", administer, ScopeSign),
-	record("vc-prove", administer, ScopeSign),
+	take("vc-issue", administer, ScopeSign),
+	take("vc-prove", administer, ScopeSign),
 	read("vc-verify-credential", reading, ScopeVerify),
 	read("vc-verify-presentation", reading, ScopeVerify),
+
+	// Signing in, and one's own account.
+	enter("auth-login"),
+	open("auth-refresh"), // only what is refused of it is recorded
+	enter("auth-setup"),
+	open("auth-oidc-start"),
+	enter("auth-oidc-callback"),
+	enter("auth-oidc-redeem"),
+	read("auth-account", everybody, ScopeNodeRead),
+	own("auth-logout"),
+	own("auth-password"),
+	own("auth-totp-begin"),
+	own("auth-totp-confirm"),
+	own("auth-totp-end"),
+	read("auth-tokens-list", everybody, ""),
+	own("auth-tokens-create"),
+	own("auth-tokens-revoke"),
+
+	// Accounts. Whoever may change them can make an admin of anybody.
+	read("users-list", administer, ScopeUsersRead),
+	read("users-show", administer, ScopeUsersRead),
+	record("users-add", administer, ScopeUsersWrite),
+	record("users-role", administer, ScopeUsersWrite),
+	record("users-password", administer, ScopeUsersWrite),
+	record("users-disable", administer, ScopeUsersWrite),
+	record("users-enable", administer, ScopeUsersWrite),
+	record("users-totp-end", administer, ScopeUsersWrite),
+	read("users-tokens-list", administer, ScopeUsersRead),
+	record("users-tokens-create", administer, ScopeUsersWrite),
+	record("users-tokens-revoke", administer, ScopeUsersWrite),
+
+	// The record of who did what.
+	read("audit-list", []Role{Admin, Auditor}, ScopeAuditRead),
+	read("audit-verify", []Role{Admin, Auditor}, ScopeAuditRead),
 }

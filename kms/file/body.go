@@ -53,7 +53,7 @@ const (
 
 var (
 	curveCodes   = map[kms.Curve]byte{kms.P256: 1, kms.P384: 2}
-	purposeCodes = map[kms.Purpose]byte{kms.AssertionMethod: 1, kms.Authentication: 2}
+	purposeCodes = map[kms.Purpose]byte{kms.AssertionMethod: 1, kms.Authentication: 2, kms.SignIn: 3}
 )
 
 func keyOf[K comparable](m map[K]byte, code byte) (k K, ok bool) {

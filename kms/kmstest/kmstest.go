@@ -80,7 +80,7 @@ func testCreate(t *testing.T, open Opener) {
 	}
 	var made []kms.KeyInfo
 	for _, c := range []kms.Curve{kms.P256, kms.P384} {
-		for _, p := range []kms.Purpose{kms.AssertionMethod, kms.Authentication} {
+		for _, p := range []kms.Purpose{kms.AssertionMethod, kms.Authentication, kms.SignIn} {
 			k := create(t, s, c, p)
 			if k.Curve != c || k.Purpose != p || k.State != kms.Active || k.Created.IsZero() || !k.Retired.IsZero() {
 				t.Errorf("created key is %+v", k)
@@ -107,8 +107,8 @@ func testCreate(t *testing.T, open Opener) {
 		}
 	}
 	newest, err := kms.NewestActive(t.Context(), s, kms.AssertionMethod)
-	if err != nil || newest.ID != made[2].ID {
-		t.Errorf("NewestActive: got %+v, %v, want %s", newest, err, made[2].ID)
+	if err != nil || newest.ID != made[3].ID {
+		t.Errorf("NewestActive: got %+v, %v, want %s", newest, err, made[3].ID)
 	}
 	_, err = s.Create(t.Context(), "P-521", kms.Authentication)
 	wantErr(t, "Create on P-521", err, kms.ErrUnsupported)

@@ -26,7 +26,7 @@ const (
 func (l label) String() string {
 	kind := "wrap"
 	if !l.wrapping {
-		kind = map[kms.Purpose]string{kms.AssertionMethod: "assert", kms.Authentication: "auth"}[l.purpose]
+		kind = map[kms.Purpose]string{kms.AssertionMethod: "assert", kms.Authentication: "auth", kms.SignIn: "signin"}[l.purpose]
 	}
 	s := labelPrefix + kind + " " + l.created.UTC().Format(labelTime)
 	if !l.retired.IsZero() {
@@ -52,6 +52,8 @@ func parseLabel(s string) (l label, ours bool, err error) {
 		l.purpose = kms.AssertionMethod
 	case "auth":
 		l.purpose = kms.Authentication
+	case "signin":
+		l.purpose = kms.SignIn
 	case "wrap":
 		l.wrapping = true
 	default:

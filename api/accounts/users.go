@@ -1,0 +1,243 @@
+package accounts
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"ihyid/api/audit"
+	"ihyid/api/policy"
+	"ihyid/store"
+)
+
+// MaxAccounts bounds what is kept in memory.
+const MaxAccounts = 10_000
+
+// Add makes an account that signs in with a password.
+func (a *Accounts) Add(ctx context.Context, name string, role policy.Role, password string) (Account, error) {
+	name, err := normalName(name)
+	if err != nil {
+		return Account{}, err
+	}
+	if _, err := policy.ParseRole(string(role)); err != nil {
+		return Account{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	password = normalPassword(password)
+	if err := checkPassword(name, password); err != nil {
+		return Account{}, err
+	}
+	hash, err := a.hasher.hash(ctx, password)
+	if err != nil {
+		return Account{}, err
+	}
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	return a.add(ctx, &account{Name: name, Role: role, Hash: hash}, nil)
+}
+
+// add stores a new account; changing is held. also runs in the same transaction.
+func (a *Accounts) add(ctx context.Context, c *account, also func(*store.Tx) error) (Account, error) {
+	a.mu.RLock()
+	_, taken := a.names[c.Name]
+	n := len(a.accounts)
+	a.mu.RUnlock()
+	if taken {
+		return Account{}, ErrExists
+	}
+	if n >= MaxAccounts {
+		return Account{}, fmt.Errorf("%w: there are %d accounts, as many as may be", ErrState, n)
+	}
+	c.ID, c.Generation, c.Created = randomID(), 1, a.now().UTC()
+	audit.SetObject(ctx, c.ID)
+	err := a.store.Update(ctx, func(tx *store.Tx) error {
+		if err := a.put(tx, c); err != nil || also == nil {
+			return err
+		}
+		return also(tx)
+	})
+	return c.public(), err
+}
+
+// List lists the accounts by name.
+func (a *Accounts) List(context.Context) ([]Account, error) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	list := make([]Account, 0, len(a.accounts))
+	for _, c := range a.accounts {
+		list = append(list, c.public())
+	}
+	slices.SortFunc(list, func(x, y Account) int { return cmp.Compare(x.Name, y.Name) })
+	return list, nil
+}
+
+// Get gives an account by its id or its name.
+func (a *Accounts) Get(_ context.Context, who string) (Account, error) {
+	c, err := a.get(who)
+	if err != nil {
+		return Account{}, err
+	}
+	return c.public(), nil
+}
+
+// what a change of an account ends.
+type ending int
+
+const (
+	endNothing  ending = iota
+	endSessions        // all sign-ins
+	endAll             // and all API tokens
+)
+
+// change changes an account by f, which gets a copy, and ends what it no longer may have.
+func (a *Accounts) change(ctx context.Context, who string, end ending, f func(c *account) error) (Account, error) {
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	old, err := a.get(who)
+	if err != nil {
+		return Account{}, err
+	}
+	audit.SetObject(ctx, old.ID)
+	c := *old
+	if err := f(&c); err != nil {
+		return Account{}, err
+	}
+	if old.Role == policy.Admin && !old.Disabled && (c.Role != policy.Admin || c.Disabled) && a.admins() < 2 {
+		return Account{}, ErrLastAdmin
+	}
+	if end > endNothing {
+		c.Generation++
+	}
+	err = a.store.Update(ctx, func(tx *store.Tx) error {
+		if err := a.put(tx, &c); err != nil {
+			return err
+		}
+		if end == endNothing {
+			return nil
+		}
+		return a.end(tx, c.ID, end)
+	})
+	return c.public(), err
+}
+
+// admins counts those who can administer the node.
+func (a *Accounts) admins() int {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	n := 0
+	for _, c := range a.accounts {
+		if c.Role == policy.Admin && !c.Disabled {
+			n++
+		}
+	}
+	return n
+}
+
+// end removes the sessions of an account, and its API tokens if they end too; changing is held.
+func (a *Accounts) end(tx *store.Tx, id string, end ending) error {
+	a.mu.RLock()
+	var sessions, tokens []string
+	for _, s := range a.sessions {
+		if s.Account == id {
+			sessions = append(sessions, s.ID)
+		}
+	}
+	for hash, t := range a.tokens {
+		if t.Account == id && end == endAll {
+			tokens = append(tokens, hash)
+		}
+	}
+	a.mu.RUnlock()
+	for _, s := range sessions {
+		if err := a.kept.sessions.Delete(tx, []byte(s)); err != nil {
+			return err
+		}
+	}
+	for _, t := range tokens {
+		if err := a.kept.tokens.Delete(tx, []byte(t)); err != nil {
+			return err
+		}
+	}
+	tx.OnCommit(func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		for _, s := range sessions {
+			delete(a.sessions, s)
+		}
+		for _, t := range tokens {
+			delete(a.tokens, t)
+		}
+	})
+	return nil
+}
+
+// SetRole gives an account another role. All its tokens end.
+func (a *Accounts) SetRole(ctx context.Context, who string, role policy.Role) (Account, error) {
+	if _, err := policy.ParseRole(string(role)); err != nil {
+		return Account{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return a.change(ctx, who, endAll, func(c *account) error {
+		c.Role = role
+		return nil
+	})
+}
+
+// SetPassword gives an account another password, as an admin does. All its tokens end.
+func (a *Accounts) SetPassword(ctx context.Context, who, password string) (Account, error) {
+	old, err := a.get(who)
+	if err != nil {
+		return Account{}, err
+	}
+	password = normalPassword(password)
+	if err := checkPassword(old.Name, password); err != nil {
+		return Account{}, err
+	}
+	hash, err := a.hasher.hash(ctx, password)
+	if err != nil {
+		return Account{}, err
+	}
+	return a.change(ctx, old.ID, endAll, func(c *account) error {
+		c.Hash = hash
+		return nil
+	})
+}
+
+// ChangePassword changes one's own password. All tokens of the account end, the one used for this included.
+func (a *Accounts) ChangePassword(ctx context.Context, id, old, password, address string) (Account, error) {
+	if err := a.confirm(ctx, id, old, address); err != nil {
+		return Account{}, err
+	}
+	return a.SetPassword(ctx, id, password)
+}
+
+// confirm has the owner of an account show the password once more; failures count as those of sign-ins.
+func (a *Accounts) confirm(ctx context.Context, id, password, address string) error {
+	c, err := a.get(id)
+	if err != nil {
+		return err
+	}
+	try, err := a.begin(ctx, c.Name, address, false)
+	if err != nil {
+		return err
+	}
+	ok, err := a.hasher.verify(ctx, normalPassword(password), c.Hash)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return ErrSignIn
+	}
+	return a.forgive(ctx, try)
+}
+
+// SetDisabled disables an account, or enables it again. With the first all its tokens end.
+func (a *Accounts) SetDisabled(ctx context.Context, who string, disabled bool) (Account, error) {
+	end := endAll
+	if !disabled {
+		end = endNothing
+	}
+	return a.change(ctx, who, end, func(c *account) error {
+		c.Disabled = disabled
+		return nil
+	})
+}
