@@ -19,7 +19,7 @@ func (s *Server) guard(router *mux.Router) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			operation := operationOf(mux.CurrentRoute(r))
 			if err := refusal(s.policy.CheckContext(r.Context(), operation)); err != nil {
-				s.denied(r, operation, err)
+				s.denied(r, operation, mux.Vars(r), err)
 				fail(w, r, err)
 				return
 			}
@@ -106,7 +106,7 @@ func (s *Server) outside(public, local *mux.Router) http.Handler {
 			}
 		}
 		if match.Route != nil && r.Header.Get("Authorization") != "" {
-			s.denied(r, operationOf(match.Route), unauthorized()) // who sends no token at all has only lost the way
+			s.denied(r, operationOf(match.Route), match.Vars, unauthorized()) // who sends no token at all has only lost the way
 		}
 		refused.ServeHTTP(w, r)
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"ihyid/api"
+	"ihyid/api/accounts"
 	"ihyid/api/policy"
 	"ihyid/did"
 	"ihyid/store/jobs"
@@ -38,7 +39,8 @@ func (silentDIDs) Flush(string) {}
 // TestPolicyWalk asks every route as every caller, and holds the answer against the table: refused
 // with 401 or 403 exactly where the table refuses.
 func TestPolicyWalk(t *testing.T) {
-	r := serve(t, &fakeNode{}, func(o *api.Options) { o.DIDs, o.Credentials, o.OpenVerify = silentDIDs{}, realNode(t, "web"), true })
+	p := newPeople(t, accounts.Options{OIDC: &accounts.OIDC{Issuer: "https://provider.invalid"}})
+	r := serve(t, &fakeNode{}, withPeople(p), func(o *api.Options) { o.DIDs, o.Credentials, o.OpenVerify = silentDIDs{}, realNode(t, "web"), true })
 	r.jobs.watch = func(context.Context, string) (<-chan jobs.Job, error) {
 		ch := make(chan jobs.Job)
 		close(ch)
@@ -64,7 +66,7 @@ func TestPolicyWalk(t *testing.T) {
 			if route.Operation == "did-resolve" { // its route has no template
 				path = "/1.0/identifiers/did:web:a.example"
 			}
-			for name, value := range map[string]string{"number": "1", "id": "1", "did": "did:web:a.example", "profile": "soundex/1"} {
+			for name, value := range map[string]string{"number": "1", "id": "1", "did": "did:web:a.example", "profile": "soundex/1", "account": "abcdef0123456789", "token": "abcdef0123456789"} {
 				path = strings.ReplaceAll(path, "{"+name+"}", value)
 			}
 			if strings.Contains(path, "{") {

@@ -19,8 +19,7 @@ import (
 // objectParameters are the parameters of paths that name what an operation is done to, the innermost first.
 var objectParameters = []string{"token", "account", "number", "did", "profile", "id"}
 
-func objectOf(r *http.Request) string {
-	vars := mux.Vars(r)
+func objectOf(vars map[string]string) string {
 	for _, name := range objectParameters {
 		if v := vars[name]; v != "" {
 			return v
@@ -30,7 +29,7 @@ func objectOf(r *http.Request) string {
 }
 
 // denied records that an operation was refused before it began.
-func (s *Server) denied(r *http.Request, operation string, err error) {
+func (s *Server) denied(r *http.Request, operation string, vars map[string]string, err error) {
 	p := problemOf(err)
 	if s.audit == nil || p.Code() == codeInternal {
 		return
@@ -39,7 +38,7 @@ func (s *Server) denied(r *http.Request, operation string, err error) {
 	if c, ok := policy.CallerOf(r.Context()); ok {
 		caller = &c
 	}
-	if err := s.audit.Deny(r.Context(), caller, operation, objectOf(r), string(p.Code())); err != nil {
+	if err := s.audit.Deny(r.Context(), caller, operation, objectOf(vars), string(p.Code())); err != nil {
 		s.logger.ErrorContext(r.Context(), "a refused request could not be recorded", "operation", operation, "error", err)
 	}
 }
@@ -50,7 +49,7 @@ func (s *Server) recorded(w http.ResponseWriter, r *http.Request, row policy.Row
 	if c, ok := policy.CallerOf(r.Context()); ok {
 		caller = &c
 	}
-	ctx, attempt := s.audit.Begin(r.Context(), caller, row.Operation, objectOf(r))
+	ctx, attempt := s.audit.Begin(r.Context(), caller, row.Operation, objectOf(mux.Vars(r)))
 	if row.Beforehand {
 		if err := attempt.Before(ctx); err != nil {
 			fail(w, r, err)

@@ -79,7 +79,7 @@ func (l *Log) append(tx *store.Tx, r Record) (Record, error) {
 // write writes records in a transaction of their own. The end of ctx does not end it: what was done is
 // recorded though its caller is gone.
 func (l *Log) write(ctx context.Context, records ...Record) (last Record, err error) {
-	err = l.store.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+	err = l.store.Update(store.Accompany(context.WithoutCancel(ctx), nil), func(tx *store.Tx) error {
 		for _, r := range records {
 			if last, err = l.append(tx, r); err != nil {
 				return err

@@ -26,7 +26,11 @@ type Options struct {
 	DataDir string // the node's data directory; its socket is used
 	Server  string // or its URL: https, or http to a loopback address
 	Token   string // for Server
-	TLS     *tls.Config
+	// TokenSource gives the token of each request, where Token is empty.
+	TokenSource func(ctx context.Context) (string, error)
+	Anonymous   bool   // for Server, without a token: to sign in
+	As          string // for DataDir: the account, by id or name, to act as
+	TLS         *tls.Config
 	// Sleep waits between attempts; nil: by the clock.
 	Sleep func(ctx context.Context, d time.Duration) error
 }
@@ -35,7 +39,8 @@ type Options struct {
 type Client struct {
 	http  *http.Client
 	base  string
-	token string
+	token func(context.Context) (string, error) // nil: none is sent
+	as    string
 	where string // for errors
 	data  string
 	sleep func(context.Context, time.Duration) error
@@ -43,9 +48,12 @@ type Client struct {
 
 // New makes a client. It does not connect yet.
 func New(o Options) (*Client, error) {
-	c := &Client{token: o.Token, sleep: o.Sleep, data: o.DataDir}
+	c := &Client{token: o.TokenSource, as: o.As, sleep: o.Sleep, data: o.DataDir}
 	if c.sleep == nil {
 		c.sleep = sleep
+	}
+	if o.Token != "" {
+		c.token = func(context.Context) (string, error) { return o.Token, nil }
 	}
 	transport := &http.Transport{
 		MaxIdleConnsPerHost:    4,
@@ -73,8 +81,11 @@ func New(o Options) (*Client, error) {
 		if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
 			return nil, fmt.Errorf("the server %q must be an https URL: the token must not travel in the clear", o.Server)
 		}
-		if o.Token == "" {
-			return nil, errors.New("a server needs a token: give --token-file, or IHYID_TOKEN")
+		if c.token == nil && !o.Anonymous {
+			return nil, errors.New("a server needs a token: sign in with ihyid login --server URL, or give an API token with --token-file or IHYID_TOKEN")
+		}
+		if o.As != "" {
+			return nil, errors.New("only at the node's own socket can one act as another account: sign in as it")
 		}
 		c.base, c.where = strings.TrimSuffix(u.String(), "/"), o.Server
 		transport.Proxy = http.ProxyFromEnvironment
@@ -162,8 +173,15 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	if body != nil {
 		req.Header.Set("Content-Type", contentType)
 	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
+	if c.token != nil {
+		token, err := c.token(ctx)
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	if c.as != "" {
+		req.Header.Set(api.AccountHeader, url.QueryEscape(c.as))
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -242,7 +260,9 @@ type Problem struct {
 func (p *Problem) Hint() string {
 	switch p.Code() {
 	case "unauthorized":
-		return "the token is missing, wrong or withdrawn"
+		return "sign in (again) with ihyid login, or give an API token that is good"
+	case "forbidden":
+		return "an admin of the node can give the role or the scope that this needs"
 	case "internal":
 		return "the node's log tells more under the request id " + strings.TrimPrefix(p.Instance, "urn:ihyid:request:")
 	case "busy", "too-many", "stopping":

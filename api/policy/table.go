@@ -174,7 +174,7 @@ var rows = []Row{
 	open("auth-oidc-start"),
 	enter("auth-oidc-callback"),
 	enter("auth-oidc-redeem"),
-	read("auth-account", everybody, ScopeNodeRead),
+	read("auth-account", everybody, ""),
 	own("auth-logout"),
 	own("auth-password"),
 	own("auth-totp-begin"),

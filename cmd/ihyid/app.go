@@ -28,6 +28,7 @@ type app struct {
 	environ  []string
 
 	json  bool
+	as    string // account to act as at the socket
 	quiet bool
 	cfg   config
 }
@@ -97,6 +98,7 @@ the other commands speak to the running node.`,
 	flags.String("server", "", "`URL` of a node to speak to instead of the one in --data (env IHYID_SERVER)")
 	flags.String("token-file", "", "`file` with the API token for --server (env IHYID_TOKEN_FILE, or the token itself in IHYID_TOKEN)")
 	flags.String("server-ca", "", "`file` with the certificates (PEM) to trust for --server (env IHYID_SERVER_CA)")
+	flags.StringVar(&a.as, "as", "", "at the node's own socket: the `account` to act as, by name or id")
 	flags.BoolVar(&a.json, "json", false, "answer with one JSON document")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "show no progress")
 	root.AddCommand(
@@ -114,6 +116,11 @@ the other commands speak to the running node.`,
 		a.jobsCommand(),
 		a.profilesCommand(),
 		a.checkAnonymousCommand(),
+		a.usersCommand(),
+		a.auditCommand(),
+		a.loginCommand(),
+		a.logoutCommand(),
+		a.setupCommand(),
 		a.didCommand(),
 		a.demoCommand(),
 		a.benchCommand(),
@@ -164,12 +171,17 @@ func (a *app) prepare(cmd *cobra.Command) {
 
 // client connects to the node that the flags name.
 func (a *app) client() (*client.Client, error) {
-	o := client.Options{DataDir: a.cfg.Data}
+	o := client.Options{DataDir: a.cfg.Data, As: a.as}
 	if a.cfg.Server != "" {
-		o = client.Options{Server: a.cfg.Server, Token: a.cfg.Token}
+		o = client.Options{Server: a.cfg.Server, Token: a.cfg.Token, As: a.as}
 		var err error
 		if o.TLS, err = trust(a.cfg.ServerCA); err != nil {
 			return nil, err
+		}
+		if o.Token == "" {
+			if o.TokenSource, err = a.signedIn(); err != nil {
+				return nil, err
+			}
 		}
 	}
 	c, err := client.New(o)
@@ -177,6 +189,25 @@ func (a *app) client() (*client.Client, error) {
 		return nil, usageError{err}
 	}
 	return c, nil
+}
+
+// signedIn gives the tokens of the sign-in that is kept for the server; nil if there is none.
+func (a *app) signedIn() (func(context.Context) (string, error), error) {
+	file, err := a.sessionAt(a.cfg.Server)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(file.path); err != nil {
+		return nil, nil
+	}
+	return func(ctx context.Context) (string, error) {
+		c, err := a.anonymous()
+		if err != nil {
+			return "", err
+		}
+		defer c.Close()
+		return file.token(ctx, c)
+	}, nil
 }
 
 // with runs f with a client of the node.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -190,7 +189,15 @@ names with '_' for '-', or in the environment as IHYID_NAME.`,
 	f.String("tls-key", "", "`file` with its key, PEM (env IHYID_TLS_KEY)")
 	f.Bool("insecure-http-on-loopback", false, "speak plain HTTP at --listen, which must be a loopback address")
 	f.Bool("local-only", false, "listen for no other node, only on the socket")
-	f.String("api-token-file", "", "`file` with a token; its holders may use the node's API at --listen too")
+	f.Bool("socket-only", false, "serve the node's own people at the socket only, not at --listen (env IHYID_SOCKET_ONLY)")
+	f.String("api-token-file", "", "")
+	_ = f.MarkHidden("api-token-file") // it is gone, and serve says so
+	f.String("oidc-issuer", "", "https `URL` of the organisation's own sign-in provider (OpenID Connect; env IHYID_OIDC_ISSUER)")
+	f.String("oidc-client-id", "", "`id` of this node at the provider (env IHYID_OIDC_CLIENT_ID)")
+	f.String("oidc-client-secret-file", "", "`file` with the node's secret at the provider; none for a public client (env IHYID_OIDC_CLIENT_SECRET_FILE)")
+	f.String("oidc-redirect-url", "", "https `URL` of this node's /auth/oidc/callback, as the provider knows it (env IHYID_OIDC_REDIRECT_URL)")
+	f.String("oidc-role-claim", "", "`name` of the claim of the ID token that states roles (env IHYID_OIDC_ROLE_CLAIM)")
+	f.StringSlice("oidc-role", nil, "`VALUE=ROLE`: which value of the claim is which role; several (env IHYID_OIDC_ROLE)")
 	f.String("proof", settings["proof"].(string), "how receipts and status lists are signed: `rdfc|jcs|jose` (env IHYID_PROOF)")
 	f.Bool("open-verify", false, "let anybody have credentials verified at --listen, under /vc (env IHYID_OPEN_VERIFY)")
 	f.StringArray("context", nil, "a JSON-LD context for credentials: `URL=FILE@sha256:HEX`; repeatable (env IHYID_CONTEXT)")
@@ -205,9 +212,6 @@ names with '_' for '-', or in the environment as IHYID_NAME.`,
 	return cmd
 }
 
-// minToken is the least length of an API token: 32 characters of hex are 128 bits.
-const minToken = 32
-
 func (a *app) serve(ctx context.Context) error {
 	k := a.cfg.k
 	logger, err := a.logger(k.String("log_level"), k.String("log_format"))
@@ -218,17 +222,8 @@ func (a *app) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var token []byte
-	if name := k.String("api_token_file"); name != "" {
-		secret, err := readSecret(name)
-		if err != nil {
-			return err
-		}
-		if len(secret) < minToken {
-			return fmt.Errorf("the token in %s is shorter than %d characters: it could be guessed; openssl rand -hex 32 makes a good one", name, minToken)
-		}
-		digest := sha256.Sum256([]byte(secret))
-		token = digest[:]
+	if k.String("api_token_file") != "" {
+		return usagef("--api-token-file is gone: accounts and API tokens have its place. Make an account (ihyid users add), and for programs a token (ihyid users tokens create --user NAME --scope ...)")
 	}
 	if err := a.checkListen(); err != nil {
 		return err
@@ -237,7 +232,14 @@ func (a *app) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	node, err := openNode(ctx, serveOptions{Data: a.cfg.Data, Suites: suites, Profiles: a.profilesDir(), Secret: a.secret(), Network: network, Logger: logger, RequireConfirmed: k.Bool("require_confirmed"), AskAlways: k.Bool("ask_always"), Proof: k.String("proof")})
+	oidc, err := a.oidcOptions()
+	if err != nil {
+		return err
+	}
+	if err := checkCommands(a.root()); err != nil {
+		return err
+	}
+	node, err := openNode(ctx, serveOptions{OIDC: oidc, Data: a.cfg.Data, Suites: suites, Profiles: a.profilesDir(), Secret: a.secret(), Network: network, Logger: logger, RequireConfirmed: k.Bool("require_confirmed"), AskAlways: k.Bool("ask_always"), Proof: k.String("proof")})
 	if err != nil {
 		return fmt.Errorf("the node in %s cannot be started: %w", a.cfg.Data, err)
 	}
@@ -249,7 +251,8 @@ func (a *app) serve(ctx context.Context) error {
 	server, err := api.New(api.Options{
 		Node: node.Node, Register: node.Register, Search: node.Search, Jobs: node.Jobs, Profiles: node.Profiles, DIDs: node.DIDs,
 		Credentials: node.Credentials, OpenVerify: k.Bool("open_verify"),
-		Version: version(), TokenDigest: token, Logger: logger,
+		Version: version(), Logger: logger,
+		Accounts: node.Accounts, Audit: node.Audit, SocketOnly: k.Bool("socket_only"), TrustForwarded: k.Bool("insecure_http_on_loopback"),
 	})
 	if err != nil {
 		return err
@@ -263,6 +266,10 @@ func (a *app) serve(ctx context.Context) error {
 		attrs = append(attrs, "address", listeners.Public.Addr().String(), "tls", listeners.Public.Secure())
 	}
 	logger.Info("the node is up", attrs...)
+	if code := node.Accounts.FirstCode(); code != "" && listeners.Public != nil && !k.Bool("socket_only") {
+		// On the console only: a log may be kept, and read by others.
+		fmt.Fprintf(a.err, "This node has no account yet. Make the first admin here with\n  ihyid users add NAME --role admin --data %s\nor from afar, within an hour, with ihyid setup NAME --server URL and this code, which is good once:\n  %s\n", a.cfg.Data, code)
+	}
 	// The jobs end after the requests that begin them, so that none is begun in vain.
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()

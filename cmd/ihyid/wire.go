@@ -5,15 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"ihyid/api"
+	"ihyid/api/accounts"
+	"ihyid/api/audit"
 	"ihyid/api/outbound"
+	"ihyid/api/policy"
 	"ihyid/contacts"
 	"ihyid/credentials"
 	"ihyid/did"
@@ -121,6 +128,7 @@ type serveOptions struct {
 	AskAlways        bool
 	Proof            string // see exchange.Options
 	Suites           *credentials.Suites
+	OIDC             *accounts.OIDC
 }
 
 // runningNode is a node that is open. Run does its background work; Close comes after Run has ended.
@@ -132,6 +140,8 @@ type runningNode struct {
 	Jobs        api.Jobs
 	Profiles    map[string]*contacts.Profile
 	DIDs        api.DIDs
+	Accounts    *accounts.Accounts
+	Audit       *audit.Log
 	Run         func(context.Context) error
 	Close       func() error
 }
@@ -177,13 +187,63 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 	if err != nil {
 		return nil, err
 	}
+	record, err := audit.New(audit.Options{Store: p.store, Logger: o.Logger})
+	if err != nil {
+		return nil, err
+	}
+	if o.OIDC != nil {
+		o.OIDC.HTTP = web.HTTPClient(maxOIDCAnswer)
+	}
+	people, err := accounts.Open(ctx, accounts.Options{Store: p.store, Keys: p.keys, Issuer: node.DID(), OIDC: o.OIDC, Logger: o.Logger})
+	if err != nil {
+		return nil, err
+	}
+	run := func(ctx context.Context) error {
+		group, ctx := errgroup.WithContext(ctx)
+		group.Go(func() error { return node.Run(ctx) })
+		group.Go(func() error { return record.Run(ctx) })
+		return group.Wait()
+	}
 	return &runningNode{
-		Node: node, Credentials: node, Register: reg, Search: index, Jobs: queue, Profiles: p.profiles, Run: node.Run, DIDs: dids{did.Dereferencer{Resolver: resolver, History: node.History()}, resolver},
+		Accounts: people, Audit: record,
+		Node: node, Credentials: node, Register: reg, Search: index, Jobs: queue, Profiles: p.profiles, Run: run, DIDs: dids{did.Dereferencer{Resolver: resolver, History: node.History()}, resolver},
 		Close: func() error {
 			web.Close()
 			return p.close()
 		},
 	}, nil
+}
+
+// maxOIDCAnswer bounds what the sign-in provider answers, in bytes.
+const maxOIDCAnswer = 1 << 20
+
+// oidcOptions are the settings of sign-in by OpenID Connect; nil if there are none.
+func (a *app) oidcOptions() (*accounts.OIDC, error) {
+	k := a.cfg.k
+	if k.String("oidc_issuer") == "" {
+		return nil, nil
+	}
+	o := &accounts.OIDC{
+		Issuer: k.String("oidc_issuer"), ClientID: k.String("oidc_client_id"), RedirectURL: k.String("oidc_redirect_url"),
+		RoleClaim: k.String("oidc_role_claim"), Roles: map[string]policy.Role{}, HTTP: http.DefaultClient, // openNode gives it a guarded one
+	}
+	for _, text := range k.Strings("oidc_role") {
+		i := strings.LastIndexByte(text, '=')
+		if i < 1 {
+			return nil, usagef("--oidc-role must be VALUE=ROLE, such as ihyid-admins=admin")
+		}
+		o.Roles[text[:i]] = policy.Role(text[i+1:])
+	}
+	if name := k.String("oidc_client_secret_file"); name != "" {
+		var err error
+		if o.ClientSecret, err = readSecret(name); err != nil {
+			return nil, err
+		}
+	}
+	if err := o.Check(); err != nil {
+		return nil, usagef("sign-in by OpenID Connect: %v", err)
+	}
+	return o, nil
 }
 
 // verifyOptions say what an auditor has at hand.
