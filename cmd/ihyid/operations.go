@@ -50,6 +50,8 @@ var commandOperations = map[string][]string{
 	"exchange run":           {"exchanges-start", "exchanges-show", "exchanges-export-step", "jobs-events", "jobs-show", "jobs-cancel"},
 	"exchange export-step":   {"exchanges-export-step", "exchanges-show", "jobs-events", "jobs-show"},
 	"exchange import-step":   {"exchanges-import-step", "exchanges-export-step", "exchanges-show", "jobs-events", "jobs-show"},
+	"exchange excuse":        {"exchanges-excuse"},
+	"contacts search":        {"contacts-search"},
 	"exchange list":          {"exchanges-list"},
 	"exchange show":          {"exchanges-show"},
 	"exchange matches":       {"exchanges-matches", "exchanges-matches-export"},
