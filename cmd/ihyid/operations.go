@@ -48,7 +48,7 @@ var commandOperations = map[string][]string{
 	"keys rotate":            {"keys-rotate", "keys-rotate-data", "keys-rotate-wrapping", "jobs-events", "jobs-show"},
 	"keys retire":            {"keys-retire"},
 	"exchange run":           {"exchanges-start", "exchanges-show", "exchanges-export-step", "jobs-events", "jobs-show", "jobs-cancel"},
-	"exchange export-step":   {"exchanges-export-step", "exchanges-show", "jobs-events", "jobs-show"},
+	"exchange export-step":   {"exchanges-show", "exchanges-export-step", "jobs-events", "jobs-show"},
 	"exchange import-step":   {"exchanges-import-step", "exchanges-export-step", "exchanges-show", "jobs-events", "jobs-show"},
 	"exchange excuse":        {"exchanges-excuse"},
 	"contacts search":        {"contacts-search"},
