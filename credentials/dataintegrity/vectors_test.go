@@ -2,6 +2,10 @@ package dataintegrity
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"maps"
@@ -116,6 +120,59 @@ func TestW3CHashesJCS(t *testing.T) {
 		}
 		if got := hex.EncodeToString(data[hash.Size():]); got != want {
 			t.Errorf("%s: document hash %s", name, got)
+		}
+	}
+}
+
+// The other direction: with the keys that the specifications print, a proof made here is the printed one (Ed25519), or verifies with the printed
+// key (ECDSA, which is random).
+func TestW3CVectorsMade(t *testing.T) {
+	p := processor(t)
+	seed := func(text string) []byte {
+		b, err := DecodeMultibase(text)
+		if err != nil || len(b) < 34 {
+			t.Fatal(err)
+		}
+		return b[2:] // after the multicodec
+	}
+	ed := ed25519.NewKeyFromSeed(seed("z3u2en7t5LR2WtQH5PfFqMqwVHBeXouLzo6haApm8XHqvjxq"))                         // EdDSA Cryptosuites appendix B
+	ec, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), seed("z42twTcNeSYcnqg1FLuSFs2bsGH3ZqbRHFmvS9XMsYhjxvHN")) // ECDSA Cryptosuites appendix A
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		suite  Suite
+		signer crypto.Signer
+	}{
+		"w3c-eddsa-rdfc-2022.json":      {NewEdDSARDFC2022(p, 0), ed},
+		"w3c-eddsa-jcs-2022.json":       {NewEdDSAJCS2022(), ed},
+		"w3c-ecdsa-rdfc-2019-p256.json": {NewECDSARDFC2019(p, 0), ec},
+		"w3c-ecdsa-jcs-2019-p256.json":  {NewECDSAJCS2019(), ec},
+	} {
+		unsecured, proofs, err := Split(load(t, name), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		printed := proofs[0]
+		pub := vectorKey(t, printed.VerificationMethod)
+		if own := tt.signer.Public().(interface{ Equal(crypto.PublicKey) bool }); !own.Equal(pub) {
+			t.Fatalf("%s: the printed key pair is another", name)
+		}
+		config := printed.Config()
+		delete(config, "@context") // the suite adds it where it belongs
+		made, err := Create(t.Context(), tt.suite, unsecured, config, tt.signer, rand.Reader)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if _, isEd := tt.signer.(ed25519.PrivateKey); isEd && made["proofValue"] != printed.Value {
+			t.Errorf("%s: %v, printed is %s", name, made["proofValue"], printed.Value)
+		}
+		parsed, err := ParseProof(made)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Verify(t.Context(), tt.suite, unsecured, parsed, pub); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
