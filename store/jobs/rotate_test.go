@@ -77,25 +77,27 @@ func TestRotateKeys(t *testing.T) {
 	}
 	b.stop()
 	b = start(t, path, Options{}, nil)
-	c := store.NewCollection[int](b.s, "numbers", 1)
-	err = b.s.View(t.Context(), func(tx *store.Tx) error {
-		seen := 0
-		for it, err := range c.All(tx, store.Range{}) {
+	wantNumbers(t, b.s, n)
+}
+
+// wantNumbers makes sure that the numbers from 0 to n-1 are there, each under itself.
+func wantNumbers(t *testing.T, s *store.Store, n int) {
+	t.Helper()
+	seen := 0
+	err := s.View(t.Context(), func(tx *store.Tx) error {
+		for it, err := range store.NewCollection[int](s, "numbers", 1).All(tx, store.Range{}) {
 			if err != nil {
 				return err
 			}
 			if it.Value != seen {
-				t.Fatalf("%d, want %d", it.Value, seen)
+				t.Fatalf("record %d holds %d", seen, it.Value)
 			}
 			seen++
 		}
-		if seen != n {
-			t.Errorf("%d of %d", seen, n)
-		}
 		return nil
 	})
-	if err != nil {
-		t.Error(err)
+	if err != nil || seen != n {
+		t.Errorf("%d of %d records, %v", seen, n, err)
 	}
 }
 
@@ -176,25 +178,6 @@ func TestRotateKilled(t *testing.T) {
 	if err := b.s.Check(t.Context()); err != nil {
 		t.Error(err)
 	}
-	c = store.NewCollection[int](b.s, "numbers", 1)
-	err = b.s.View(t.Context(), func(tx *store.Tx) error {
-		seen := 0
-		for it, err := range c.All(tx, store.Range{}) {
-			if err != nil {
-				return err
-			}
-			if it.Value != seen {
-				t.Fatalf("record %d holds %d", seen, it.Value)
-			}
-			seen++
-		}
-		if seen != n {
-			t.Errorf("%d records, want %d", seen, n)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Error(err)
-	}
+	wantNumbers(t, b.s, n)
 	b.stop()
 }
