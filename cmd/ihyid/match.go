@@ -283,7 +283,9 @@ func showMatch(w io.Writer, o matchOptions, r matchReport) {
 				s.name, s.Precision, s.Recall, s.F1, s.TruePositives, s.FalsePositives, s.FalseNegatives)
 		}
 	}
-	if e := r.False; e != nil {
+	if e := r.False; e != nil && e.Decoys == 0 {
+		fmt.Fprintf(w, "False matches cannot be estimated: %s has no contact that could be given another first name\n", clean(o.b))
+	} else if e != nil {
 		fmt.Fprintf(w, "False matches to be expected at this size: %s of the matches, %s with the possible ones\n", interval(e.Match), interval(e.Review))
 		fmt.Fprintf(w, "  (found with %s: contacts of %s under the first name of another)\n", plural(e.Decoys, "decoy", "decoys"), clean(o.b))
 	}
