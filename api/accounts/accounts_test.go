@@ -130,6 +130,12 @@ func (n *node) good(token string) bool {
 	return err == nil
 }
 
+func TestHashParameters(t *testing.T) {
+	if p := accounts.Production; p.Time != 2 || p.Memory != 19<<10 || p.Threads != 1 {
+		t.Errorf("passwords are hashed with %+v", p)
+	}
+}
+
 func TestPasswords(t *testing.T) {
 	n := newNode(t, issuer)
 	for _, c := range []struct{ name, password string }{

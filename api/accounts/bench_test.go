@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"ihyid/api/accounts"
 	"ihyid/api/policy"
 )
 
@@ -28,6 +29,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 
 // BenchmarkSignIn is a whole sign-in with a password.
 func BenchmarkSignIn(b *testing.B) {
+	accounts.UseProduction()
 	n := newNode(b, issuer)
 	n.add("fatima", policy.Operator)
 	for b.Loop() {

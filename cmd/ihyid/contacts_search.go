@@ -21,6 +21,7 @@ any script, by their beginnings (from two letters) or by their sound: Hooman fin
 Houman and هومن. All that is given must hold. What is typed here stays on this machine:
 shells keep a history, which may be a reason to type a space first.`,
 		Example: "  ihyid contacts search houman had\n  ihyid contacts search --match sound Mohamad --born 1976-05-07\n  ihyid contacts search --phonetic-id 'H550-H330-*-*-19760507'\n  ihyid contacts search --external-id R-4711",
+		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q.Name = strings.Join(args, " ")
 			switch {

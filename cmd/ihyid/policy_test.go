@@ -16,7 +16,7 @@ import (
 
 // commandArguments are what each command is run with: things that a new node does not have, so that who may ask gets another error.
 var commandArguments = map[string]string{
-	"status": "", "contacts import": "LIST", "contacts list": "", "contacts show": "1", "contacts duplicates": "", "contacts export": "", "contacts search": "--born 1976-05-07",
+	"status": "", "contacts import": "LIST", "contacts list": "", "contacts show": "1", "contacts duplicates": "", "contacts export": "", "contacts search": "houman had",
 	"check-anonymous": "ANONS", "peers add": "DID", "peers list": "", "peers show": "DID", "peers approve": "DID", "peers refuse": "DID", "peers suspend": "DID",
 	"peers resume": "DID", "peers fingerprint": "DID", "peers confirm": "DID 00000", "peers remove": "DID", "peers agree": "DID --purpose x", "peers roll": "DID",
 	"agreements list": "", "agreements show": "HEX", "agreements approve": "HEX", "agreements refuse": "HEX", "agreements end": "HEX",
