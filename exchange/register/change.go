@@ -16,7 +16,8 @@ type edit struct {
 	id     uint64
 	before *record // nil: it is not there yet
 	after  *record // nil: it goes
-	into   uint64  // where it goes because it is merged
+	into   uint64  // the contact that it was merged into, or is being
+	aside  bool    // it is an original: kept aside, before and after
 	skip   bool    // not to be made after all
 	sealed store.Sealed
 }
@@ -98,7 +99,7 @@ func (r *Register) preparePart(c *changes, edits []edit, from, to int) error {
 			continue
 		}
 		var err error
-		if e.after != nil {
+		if e.after != nil && !e.aside {
 			if e.sealed, err = sealer.Seal(store.ID(e.id), e.after); err != nil {
 				return err
 			}
@@ -121,6 +122,9 @@ func (r *Register) preparePart(c *changes, edits []edit, from, to int) error {
 			after = encoder.Digests(make([]contacts.KeyDigest, 0, r.profile.NumKeys()), &e.after.Contact)
 		}
 		c.keys.digests(r.index, i, e.id, before, after)
+		if e.aside {
+			continue
+		}
 		for k, f := range r.further {
 			was, is = was[:0], is[:0]
 			if e.before != nil {
@@ -218,6 +222,10 @@ func (r *Register) keep(tx *store.Tx, by string, c *changes, how removal) ([][]d
 		e := &c.edits[i]
 		switch {
 		case e.skip:
+		case e.aside:
+			if err := r.originals.Put(tx, store.ID(e.id), original{*e.after, e.into}); err != nil {
+				return nil, err
+			}
 		case e.after == nil:
 			if err := r.contacts.Delete(tx, store.ID(e.id)); err != nil {
 				return nil, err
@@ -275,7 +283,7 @@ func (r *Register) tell(tx *store.Tx, by string, c *changes, how removal) error 
 	all := make([]Change, 0, len(c.edits))
 	for i := range c.edits {
 		e := &c.edits[i]
-		if e.skip {
+		if e.skip || e.aside {
 			continue
 		}
 		change := Change{ID: e.id, Into: e.into, Erased: how == wipe && e.after == nil}

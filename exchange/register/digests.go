@@ -76,6 +76,10 @@ func (r *Register) ExternalIDs(ctx context.Context, numbers []uint64) ([]string,
 	out := make([]string, len(numbers))
 	err := r.store.View(ctx, func(tx *store.Tx) error {
 		for i, id := range numbers {
+			id, err := r.top(tx, id)
+			if err != nil {
+				return err
+			}
 			rec, err := r.contacts.Get(tx, store.ID(id))
 			if errors.Is(err, store.ErrNotFound) {
 				continue

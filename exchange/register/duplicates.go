@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -26,6 +25,7 @@ type DuplicatePair struct {
 	B    Stored   `json:"b"`
 	Tier string   `json:"tier"`
 	Keys []string `json:"keys"` // names of the match keys that agree
+	contacts.Comparison
 }
 
 // Duplicates lists up to limit pairs of contacts that may be the same person, after the pair with the id given ("" for the first).
@@ -66,13 +66,16 @@ func (r *Register) pair(tx *store.Tx, key []byte, d duplicate) (DuplicatePair, e
 	}
 	a, _ := store.ParseID(key[:8])
 	b, _ := store.ParseID(key[8:])
-	p := DuplicatePair{ID: fmt.Sprintf("%d-%d", a, b), Tier: r.profile.Tier(d.Keys).String(), Keys: r.profile.KeyNames(d.Keys)}
+	p := DuplicatePair{ID: pairID(a, b), Tier: r.profile.Tier(d.Keys).String(), Keys: r.profile.KeyNames(d.Keys)}
 	var err error
 	if p.A, err = r.get(tx, a); err != nil {
 		return p, err
 	}
-	p.B, err = r.get(tx, b)
-	return p, err
+	if p.B, err = r.get(tx, b); err != nil {
+		return p, err
+	}
+	p.Comparison = contacts.Compare(&p.A.Contact, &p.B.Contact)
+	return p, nil
 }
 
 // duplicatePair is an open pair: another contact, and the match keys in which they agree.
@@ -83,6 +86,14 @@ type duplicatePair struct {
 
 func pairOf(x, y uint64, keys uint32) duplicatePair {
 	return duplicatePair{min(x, y), max(x, y), keys}
+}
+
+// other is the contact of the pair that is not the one given.
+func (p duplicatePair) other(id uint64) uint64 {
+	if p.a == id {
+		return p.b
+	}
+	return p.a
 }
 
 // show gives pairs with both contacts.
@@ -101,13 +112,28 @@ func (r *Register) show(tx *store.Tx, pairs []duplicatePair) ([]DuplicatePair, e
 // pairsOf keeps the pairs that edited contacts are in, for a person to decide, and drops those that they are in no more.
 func (r *Register) pairsOf(tx *store.Tx, c *changes, hits []store.Hits) ([][]duplicatePair, error) {
 	agreed := make([]map[uint64]uint32, len(c.edits))
-	take := func(of []int, key []uint8, hits []store.Hits) {
+	tops := map[uint64]uint64{}
+	aside, err := r.originals.Len(tx)
+	if err != nil {
+		return nil, err
+	}
+	take := func(of []int, key []uint8, hits []store.Hits) error {
 		for k, h := range hits {
 			if h.Crowded {
 				continue
 			}
 			i := of[k]
 			for _, ref := range h.Refs {
+				if aside > 0 {
+					there, ok := tops[ref]
+					if !ok {
+						if there, err = r.top(tx, ref); err != nil {
+							return err
+						}
+						tops[ref] = there
+					}
+					ref = there
+				}
 				if ref == c.edits[i].id {
 					continue
 				}
@@ -117,20 +143,31 @@ func (r *Register) pairsOf(tx *store.Tx, c *changes, hits []store.Hits) ([][]dup
 				agreed[i][ref] |= 1 << key[k]
 			}
 		}
+		return nil
 	}
-	take(c.keys.addOf, c.keys.addKey, hits)
-	if len(c.keys.keep) > 0 {
-		hits, err := r.index.LookupAll(tx, c.keys.keep, maxHits)
+	if err := take(c.keys.addOf, c.keys.addKey, hits); err != nil {
+		return nil, err
+	}
+	look := c.keys.lookups()
+	if aside > 0 {
+		if err := r.lineageKeys(tx, c.edits, &look); err != nil {
+			return nil, err
+		}
+	}
+	if len(look.keep) > 0 {
+		hits, err := r.index.LookupAll(tx, look.keep, maxHits)
 		if err != nil {
 			return nil, err
 		}
-		take(c.keys.keepOf, c.keys.keepKey, hits)
+		if err := take(look.keepOf, look.keepKey, hits); err != nil {
+			return nil, err
+		}
 	}
 	out := make([][]duplicatePair, len(c.edits))
 	now := r.now().UTC()
 	for i := range c.edits {
 		e := &c.edits[i]
-		if e.skip {
+		if e.skip || e.aside {
 			continue
 		}
 		if e.before != nil {
@@ -146,6 +183,11 @@ func (r *Register) pairsOf(tx *store.Tx, c *changes, hits []store.Hits) ([][]dup
 			if r.profile.Tier(keys) == contacts.TierNone {
 				continue
 			}
+			if done, err := r.ruled(tx, ref, e.id); err != nil {
+				return nil, err
+			} else if done {
+				continue
+			}
 			p := pairOf(ref, e.id, keys)
 			if err := r.putPair(tx, p, now); err != nil {
 				return nil, err
@@ -156,32 +198,64 @@ func (r *Register) pairsOf(tx *store.Tx, c *changes, hits []store.Hits) ([][]dup
 	return out, nil
 }
 
+// lookups are the digests of changed contacts that stay, to be looked up.
+func (d *diff) lookups() diff { return diff{keep: d.keep, keepOf: d.keepOf, keepKey: d.keepKey} }
+
+// lineageKeys adds the digests of what edited contacts were merged of: whoever resembles one of those resembles them.
+func (r *Register) lineageKeys(tx *store.Tx, edits []edit, look *diff) error {
+	encoder := r.encoders.Get().(*contacts.Encoder)
+	defer r.encoders.Put(encoder)
+	for i := range edits {
+		e := &edits[i]
+		if e.skip || e.aside || e.after == nil {
+			continue
+		}
+		all, err := r.lineage(tx, e.id)
+		if err != nil {
+			return err
+		}
+		for _, number := range all[1:] {
+			o, err := r.originals.Get(tx, store.ID(number))
+			if err != nil {
+				return err
+			}
+			digests := encoder.Digests(nil, &o.Contact)
+			for k := range digests {
+				v := digests[k].Digest[:]
+				look.keep = append(look.keep, store.IndexEntry{Value: v, Term: r.index.Hash(v), Ref: e.id})
+				look.keepOf, look.keepKey = append(look.keepOf, i), append(look.keepKey, digests[k].Key)
+			}
+		}
+	}
+	return nil
+}
+
 func (r *Register) putPair(tx *store.Tx, p duplicatePair, now time.Time) error {
 	if err := r.duplicates.Put(tx, pairKey(p.a, p.b), duplicate{Keys: p.keys, Found: now}); err != nil {
 		return err
 	}
-	return r.reverse.Put(tx, append(store.ID(p.b), store.ID(p.a)...), struct{}{})
+	return r.reverse.Put(tx, reverseKey(p.a, p.b), struct{}{})
 }
 
 func (r *Register) dropPair(tx *store.Tx, x, y uint64) error {
-	a, b := min(x, y), max(x, y)
-	if err := r.duplicates.Delete(tx, pairKey(a, b)); err != nil {
+	if err := r.duplicates.Delete(tx, pairKey(x, y)); err != nil {
 		return err
 	}
-	return r.reverse.Delete(tx, append(store.ID(b), store.ID(a)...))
+	return r.reverse.Delete(tx, reverseKey(x, y))
 }
 
-// others lists the contacts with which one is in an open pair.
-func (r *Register) others(tx *store.Tx, id uint64) ([]uint64, error) {
+// partners lists the contacts with which one stands in a pair, of pairs that are kept both ways about.
+func partners[T any](tx *store.Tx, pairs *store.Collection[T], reverse *store.Collection[struct{}], id uint64) ([]uint64, error) {
 	var out []uint64
-	for key, err := range r.duplicates.Keys(tx, store.Range{Prefix: store.ID(id)}) {
+	prefix := store.Range{Prefix: store.ID(id)}
+	for key, err := range pairs.Keys(tx, prefix) {
 		if err != nil {
 			return nil, err
 		}
 		other, _ := store.ParseID(key[8:])
 		out = append(out, other)
 	}
-	for key, err := range r.reverse.Keys(tx, store.Range{Prefix: store.ID(id)}) {
+	for key, err := range reverse.Keys(tx, prefix) {
 		if err != nil {
 			return nil, err
 		}
@@ -193,7 +267,7 @@ func (r *Register) others(tx *store.Tx, id uint64) ([]uint64, error) {
 
 // dropPairs drops the open pairs of a contact but those with the contacts given.
 func (r *Register) dropPairs(tx *store.Tx, id uint64, but map[uint64]uint32) error {
-	others, err := r.others(tx, id)
+	others, err := partners(tx, r.duplicates, r.reverse, id)
 	if err != nil {
 		return err
 	}
@@ -213,13 +287,18 @@ func pairKey(a, b uint64) []byte {
 	return append(store.ID(min(a, b)), store.ID(max(a, b))...)
 }
 
+// reverseKey is the key of the same pair the other way about.
+func reverseKey(a, b uint64) []byte {
+	return append(store.ID(max(a, b)), store.ID(min(a, b))...)
+}
+
 func pairKeyAfter(id string) ([]byte, error) {
 	if id == "" {
 		return nil, nil
 	}
-	var a, b uint64
-	if _, err := fmt.Sscanf(id, "%d-%d", &a, &b); err != nil || fmt.Sprintf("%d-%d", a, b) != id {
-		return nil, fmt.Errorf("%w: a pair of duplicates is named like 17-204", ErrNotFound)
+	a, b, err := parsePair(id)
+	if err != nil {
+		return nil, err
 	}
 	return pairKey(a, b), nil
 }

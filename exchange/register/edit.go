@@ -140,7 +140,7 @@ func (r *Register) Update(ctx context.Context, id, version uint64, p Patch, by s
 	return s, pairs, err
 }
 
-// Delete removes contacts, all or none. They are not to be found any more; the last of their bytes go when the file's free pages are used again. Erase has
+// Delete removes contacts, all or none, with what they were merged of and what was decided about them. They are not to be found any more; the last of their bytes go when the file's free pages are used again. Erase has
 // them gone at once. Errors: ErrNotFound.
 func (r *Register) Delete(ctx context.Context, by string, ids ...uint64) error {
 	return r.store.Update(ctx, func(tx *store.Tx) error { return r.remove(tx, by, ids, unlink) })
@@ -159,6 +159,24 @@ func (r *Register) remove(tx *store.Tx, by string, ids []uint64, how removal) er
 			return err
 		}
 		edits = append(edits, edit{id: id, before: before})
+		// What it was merged of goes with it.
+		all, err := r.lineage(tx, id)
+		if err != nil {
+			return err
+		}
+		for _, number := range all[1:] {
+			o, err := r.originals.Get(tx, store.ID(number))
+			if err != nil {
+				return err
+			}
+			edits = append(edits, edit{id: number, before: &o.record})
+		}
+		for _, number := range all {
+			err := errors.Join(r.forget(tx, number), r.originals.Delete(tx, store.ID(number)), r.merges.Delete(tx, store.ID(number)))
+			if err != nil {
+				return err
+			}
+		}
 	}
 	_, err := r.change(tx, by, edits, how)
 	return err
@@ -177,6 +195,9 @@ func (r *Register) change(tx *store.Tx, by string, edits []edit, how removal) ([
 func (r *Register) record(tx *store.Tx, id uint64) (*record, error) {
 	rec, err := r.contacts.Get(tx, store.ID(id))
 	if errors.Is(err, store.ErrNotFound) {
+		if into, err := r.top(tx, id); err != nil || into != id {
+			return nil, errors.Join(err, &MergedError{id, into})
+		}
 		return nil, fmt.Errorf("%w: number %d", ErrNotFound, id)
 	}
 	return &rec, err
@@ -189,8 +210,12 @@ func (r *Register) free(tx *store.Tx, id uint64, c *contacts.Contact) error {
 		return err
 	}
 	for _, ref := range hits.Refs {
-		if ref != id {
-			return &ExistsError{ID: ref, ExternalID: c.ExternalID != ""}
+		there, err := r.top(tx, ref)
+		if err != nil {
+			return err
+		}
+		if there != id {
+			return &ExistsError{ID: there, ExternalID: c.ExternalID != ""}
 		}
 	}
 	return nil

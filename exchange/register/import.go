@@ -27,10 +27,21 @@ const importBatch = 10_000
 
 // ImportOptions steer an import; the zero value finds everything out by itself.
 type ImportOptions struct {
-	Comma     string `json:"comma,omitempty"`      // "," ";" "\t", or "" to find it
-	DateOrder string `json:"date_order,omitempty"` // "dmy", "mdy", or "" to refuse dates that can be read in two ways
-	Update    bool   `json:"update,omitempty"`     // a row with the external id of a contact changes that contact, instead of being rejected
+	Comma     string            `json:"comma,omitempty"`      // "," ";" "\t", or "" to find it
+	DateOrder string            `json:"date_order,omitempty"` // "dmy", "mdy", or "" to refuse dates that can be read in two ways
+	Sheet     string            `json:"sheet,omitempty"`      // of a workbook; "" is the first
+	Map       map[string]string `json:"map,omitempty"`        // column as it stands in the list → field of a contact, "-" to leave it out
+	Mapping   string            `json:"mapping,omitempty"`    // name of a mapping that was remembered; what is given beside it goes before it
+	Update    bool              `json:"update,omitempty"`     // a row with the external id of a contact changes that contact, instead of being rejected
+	Empty     string            `json:"empty,omitempty"`      // what an empty cell says in an update: "" or EmptyKeeps, or EmptyClears
+	DryRun    bool              `json:"dry_run,omitempty"`    // say what would become of the rows, and change nothing
 }
+
+// What an empty cell of a list that updates contacts does to what is there.
+const (
+	EmptyKeeps  = "keep"
+	EmptyClears = "clear"
+)
 
 // The outcomes of a row.
 const (
@@ -61,6 +72,9 @@ type ImportResult struct {
 	Duplicates         uint64            `json:"duplicates"`
 	PossibleDuplicates uint64            `json:"possible_duplicates"` // created or updated rows that may be another contact
 	Rejected           uint64            `json:"rejected"`
+	DryRun             bool              `json:"dry_run,omitempty"` // nothing was changed
+	Format             list.Format       `json:"format,omitempty"`
+	Columns            []list.Column     `json:"columns,omitempty"` // how the list's columns were read
 	IgnoredColumns     []string          `json:"ignored_columns,omitempty"`
 }
 
@@ -83,6 +97,10 @@ var ErrTooLarge = fmt.Errorf("the list is larger than %d bytes; split it", MaxUp
 
 // StartImport takes a list, keeps it sealed until it has been read, and begins the job that reads it.
 func (r *Register) StartImport(ctx context.Context, body io.Reader, o ImportOptions, by string) (jobs.Job, error) {
+	o, err := r.withMapping(ctx, o)
+	if err != nil {
+		return jobs.Job{}, err
+	}
 	if _, err := o.reader(nil); err != nil {
 		return jobs.Job{}, err
 	}
@@ -116,7 +134,7 @@ func (r *Register) StartImport(ctx context.Context, body io.Reader, o ImportOpti
 var ErrOptions = errors.New("import option")
 
 func (o ImportOptions) reader(resume *list.Resume) (list.ReaderOptions, error) {
-	out := list.ReaderOptions{Resume: resume}
+	out := list.ReaderOptions{Resume: resume, Sheet: o.Sheet, Map: o.Map}
 	switch o.Comma {
 	case "":
 	case ",", ";", "\t":
@@ -130,7 +148,13 @@ func (o ImportOptions) reader(resume *list.Resume) (list.ReaderOptions, error) {
 	default:
 		return out, fmt.Errorf("%w: the order of a date is dmy or mdy", ErrOptions)
 	}
-	return out, nil
+	switch {
+	case o.Empty != "" && o.Empty != EmptyKeeps && o.Empty != EmptyClears:
+		return out, fmt.Errorf("%w: an empty cell can keep or clear what is there", ErrOptions)
+	case o.Empty == EmptyClears && !o.Update:
+		return out, fmt.Errorf("%w: empty cells can clear something only where contacts are updated", ErrOptions)
+	}
+	return out, checkMap(o.Map)
 }
 
 // runImport is the job.
@@ -140,6 +164,12 @@ func (r *Register) runImport(ctx context.Context, t *jobs.Task) error {
 		return err
 	}
 	var cursor importCursor
+	if p.Options.DryRun {
+		// A preview that was interrupted begins anew.
+		if err := r.store.Update(ctx, func(tx *store.Tx) error { return r.dropReport(tx, t.Job().ID) }); err != nil {
+			return err
+		}
+	}
 	going, err := t.Cursor(&cursor)
 	if err != nil {
 		return err
@@ -216,6 +246,17 @@ func (r *Register) importRows(ctx context.Context, t *jobs.Task, rows *list.Read
 		}
 	})
 	k := &keeper{r: r, t: t, p: p, header: rows.Header(), cursor: cursor}
+	if k.header.Format == list.JSONL && p.Options.Empty == EmptyClears {
+		return fmt.Errorf("%w: a JSON Lines list does not tell an empty field from one that is left out, so it cannot clear fields", ErrOptions)
+	}
+	if p.Options.DryRun {
+		k.seen = map[uint64]uint64{}
+	}
+	for _, c := range k.header.Columns {
+		if f, ok := contacts.ParseField(c.Field); ok {
+			k.columns[f] = true
+		}
+	}
 	for b := range ready {
 		if b.err != nil {
 			return b.err
@@ -246,7 +287,10 @@ func (r *Register) readBatch(ctx context.Context, rows *list.Reader, job string,
 		}
 		b.rows, b.end = append(b.rows, row), row.Next
 	}
-	id, err := r.allocate(ctx, good)
+	id, err := uint64(tentative), error(nil)
+	if !p.Options.DryRun {
+		id, err = r.allocate(ctx, good)
+	}
 	if err != nil {
 		b.err, b.last = err, true
 		return b
@@ -274,6 +318,11 @@ func identity(c *contacts.Contact) []byte {
 	if id := c.Value(contacts.ExternalID); id != "" {
 		return append([]byte("external\x00"), id...)
 	}
+	return contentDigest([]byte("row\x00"), c)
+}
+
+// contentDigest appends a digest of all that a contact says.
+func contentDigest(dst []byte, c *contacts.Contact) []byte {
 	h := sha256.New()
 	for _, f := range contacts.Fields() {
 		v := c.Value(f)
@@ -282,7 +331,20 @@ func identity(c *contacts.Contact) []byte {
 		h.Write(size[:])
 		io.WriteString(h, v)
 	}
-	return h.Sum([]byte("row\x00"))
+	return h.Sum(dst)
+}
+
+// dropReport removes the report of an import.
+func (r *Register) dropReport(tx *store.Tx, job string) error {
+	for key, err := range r.outcomes.Keys(tx, store.Range{Prefix: []byte(job + "/")}) {
+		if err != nil {
+			return err
+		}
+		if err := r.outcomes.Delete(tx, key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ImportReport gives up to limit outcomes of an import, from the one with that number: of all rows that were not plainly created. next is

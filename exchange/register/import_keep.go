@@ -2,8 +2,12 @@ package register
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"time"
 
 	"ihyid/contacts"
 	"ihyid/contacts/list"
@@ -17,21 +21,32 @@ type keeper struct {
 	t       *jobs.Task
 	p       *importParams
 	header  list.Header
+	columns [contacts.NumFields]bool // fields that the list has a column for
 	unknown func() []string
 	cursor  *importCursor
+	seen    map[uint64]uint64 // preview: what rows so far are known by → their content
 }
 
 // keep is the transaction of one batch: contacts, indexes, pairs, the report and the cursor, or nothing.
 func (k *keeper) keep(ctx context.Context, b *prepared) error {
 	next := *k.cursor
 	next.Result.Changed = maps.Clone(next.Result.Changed)
+	next.Result.DryRun, next.Result.Format, next.Result.Columns = k.p.Options.DryRun, k.header.Format, k.header.Columns
 	if len(b.rows) > 0 {
 		next.Resume = list.Resume{Offset: b.end.Offset, Line: b.end.Line, Header: k.header}
 	}
-	err := k.r.store.Update(ctx, func(tx *store.Tx) error {
-		report, err := k.rows(tx, b, &next.Result)
-		if err != nil {
+	var report []Outcome
+	if k.p.Options.DryRun {
+		var err error
+		if report, err = k.try(ctx, b, &next.Result); err != nil {
 			return err
+		}
+	}
+	err := k.r.store.Update(ctx, func(tx *store.Tx) (err error) {
+		if !k.p.Options.DryRun {
+			if report, err = k.rows(tx, b, &next.Result); err != nil {
+				return err
+			}
 		}
 		if len(report) > 0 {
 			key := append([]byte(k.t.Job().ID+"/"), store.ID(uint64(next.Reports))...)
@@ -53,12 +68,69 @@ func (k *keeper) keep(ctx context.Context, b *prepared) error {
 				return err
 			}
 		}
+		if k.p.Options.DryRun && !b.last {
+			k.t.Progress(done, total)
+			return nil // without a cursor: a preview begins anew
+		}
 		return k.t.Save(tx, next, done, total)
 	})
 	if err == nil {
 		*k.cursor = next
 	}
 	return err
+}
+
+// tentative is the first of the numbers that contacts of a preview have: none that will ever be given.
+const tentative = 1 << 62
+
+// errTry ends the transaction of a preview, so that nothing of it stays.
+var errTry = errors.New("a preview changes nothing")
+
+// maxSeen is how many rows of a list a preview remembers, to find those that stand there twice far apart: some 200 MiB.
+const maxSeen = 4_000_000
+
+// try finds out what would become of a batch by doing it all and rolling it back.
+func (k *keeper) try(ctx context.Context, b *prepared, result *ImportResult) (report []Outcome, err error) {
+	// Rows of earlier batches are not in the register: they are found here.
+	idents := b.changes.ids
+	again := map[int]bool{}
+	for n, i := range idents.addOf {
+		term := binary.BigEndian.Uint64(idents.add[n].Term[:])
+		content := binary.BigEndian.Uint64(contentDigest(nil, &b.rows[i].Contact))
+		if was, ok := k.seen[term]; ok {
+			same := repeated(&b.rows[i], was == content, 0, "an earlier line")
+			b.rows[i].Err = &list.RowError{Line: same.Line, Field: same.Field, Reason: same.Reason}
+			if was == content {
+				again[b.rows[i].Line] = true
+			}
+			b.edits[i].skip = true
+		} else if len(k.seen) < maxSeen {
+			k.seen[term] = content
+		}
+	}
+	b.changes.skipCreated()
+	err = k.r.store.Update(ctx, func(tx *store.Tx) error {
+		if report, err = k.rows(tx, b, result); err != nil {
+			return err
+		}
+		return errTry
+	})
+	if !errors.Is(err, errTry) {
+		return nil, err
+	}
+	for i := range report {
+		o := &report[i]
+		if again[o.Line] {
+			*o = Outcome{Line: o.Line, Outcome: Duplicate}
+			result.Rejected--
+			result.Duplicates++
+		}
+		if o.Contact >= tentative {
+			o.Contact = 0
+		}
+		o.PossibleDuplicates = slices.DeleteFunc(o.PossibleDuplicates, func(n uint64) bool { return n >= tentative })
+	}
+	return report, nil
 }
 
 // rows keeps the rows of a batch and gives the outcomes of those that were not plainly created.
@@ -86,14 +158,14 @@ func (k *keeper) rows(tx *store.Tx, b *prepared, result *ImportResult) ([]Outcom
 			return nil, err
 		}
 		for i, pairs := range more {
-			found[of[i]] = pairs
+			found[of[i]] = append(found[of[i]], pairs...)
 		}
 	}
 	report := outcomes[:0]
 	for i := range outcomes {
 		o := &outcomes[i]
 		for _, p := range found[i] {
-			o.PossibleDuplicates = append(o.PossibleDuplicates, p.a+p.b-o.Contact)
+			o.PossibleDuplicates = append(o.PossibleDuplicates, p.other(o.Contact))
 		}
 		if len(o.PossibleDuplicates) > 0 {
 			result.PossibleDuplicates++
@@ -133,11 +205,12 @@ func (k *keeper) known(tx *store.Tx, b *prepared, outcomes []Outcome) (updates [
 	if err != nil {
 		return nil, nil, err
 	}
+	u := &updater{keeper: k, tx: tx, now: k.r.now().UTC(), at: map[uint64]int{}}
 	inBatch := make(map[store.Term]int, len(idents.add))
 	for n, i := range idents.addOf {
 		term, row := idents.add[n].Term, &b.rows[i]
 		if j, ok := inBatch[term]; ok {
-			outcomes[i] = k.repeated(row, b.rows[j].Contact == row.Contact, outcomes[j].Contact, fmt.Sprintf("line %d", b.rows[j].Line))
+			outcomes[i] = repeated(row, b.rows[j].Contact == row.Contact, outcomes[j].Contact, fmt.Sprintf("line %d", b.rows[j].Line))
 			b.edits[i].skip = true
 			continue
 		}
@@ -146,37 +219,15 @@ func (k *keeper) known(tx *store.Tx, b *prepared, outcomes []Outcome) (updates [
 			continue
 		}
 		b.edits[i].skip = true
-		number := hits[n].Refs[0]
-		rec, err := k.r.record(tx, number)
-		if err != nil {
+		if outcomes[i], err = u.row(row, hits[n].Refs, i); err != nil {
 			return nil, nil, err
 		}
-		job := k.t.Job().ID
-		switch {
-		case rec.Contact == row.Contact:
-			outcomes[i] = Outcome{Line: row.Line, Outcome: Duplicate, Contact: number}
-		case rec.Import == job || rec.LastImport == job:
-			outcomes[i] = k.repeated(row, false, number, "an earlier line")
-		case !k.p.Options.Update:
-			outcomes[i] = Outcome{
-				Line: row.Line, Outcome: Rejected, Contact: number, Field: contacts.ExternalID.String(),
-				Reason: fmt.Sprintf("contact %d has the same external id and other content; give this row another id, or import with --update", number),
-			}
-		default:
-			after, changed := k.updated(rec, row)
-			if len(changed) == 0 {
-				outcomes[i] = Outcome{Line: row.Line, Outcome: Duplicate, Contact: number}
-				continue
-			}
-			outcomes[i] = Outcome{Line: row.Line, Outcome: Updated, Contact: number, Changed: changed}
-			updates, of = append(updates, edit{id: number, before: rec, after: after}), append(of, i)
-		}
 	}
-	return updates, of, nil
+	return u.edits, u.of, nil
 }
 
 // repeated is the outcome of a row that stands in the list before.
-func (k *keeper) repeated(row *list.Row, same bool, number uint64, where string) Outcome {
+func repeated(row *list.Row, same bool, number uint64, where string) Outcome {
 	if same {
 		return Outcome{Line: row.Line, Outcome: Duplicate, Contact: number}
 	}
@@ -186,16 +237,136 @@ func (k *keeper) repeated(row *list.Row, same bool, number uint64, where string)
 	}
 }
 
-// updated is a contact with what a row says: fields that the list has no column for, and empty cells, leave what is there.
-func (k *keeper) updated(rec *record, row *list.Row) (after *record, changed []string) {
-	c := rec.Contact
-	for f := range contacts.Field(contacts.NumFields) {
-		if v := row.Contact.Value(f); v != "" && v != c.Value(f) {
-			c.Set(f, v)
-			changed = append(changed, f.String())
+// updater collects the edits of one batch; several rows can concern one contact, where they are what it was merged of.
+type updater struct {
+	*keeper
+	tx    *store.Tx
+	now   time.Time
+	edits []edit
+	of    []int          // rows
+	at    map[uint64]int // number → its edit
+}
+
+// held is a contact as it stands with the edits so far.
+type held struct {
+	id     uint64
+	rec    *record
+	into   uint64
+	edited int // number of its edit, -1 if there is none yet
+}
+
+func (u *updater) held(id uint64) (held, error) {
+	if n, ok := u.at[id]; ok {
+		return held{id, u.edits[n].after, u.edits[n].into, n}, nil
+	}
+	o, err := u.r.originals.Get(u.tx, store.ID(id))
+	if err == nil {
+		return held{id, &o.record, o.Into, -1}, nil
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return held{}, err
+	}
+	rec, err := u.r.record(u.tx, id)
+	return held{id, rec, 0, -1}, err
+}
+
+func (u *updater) set(h held, c contacts.Contact, row int) {
+	if h.edited >= 0 {
+		u.edits[h.edited].after.Contact = c
+		return
+	}
+	after := h.rec.changed(c, u.now, u.p.By)
+	after.LastImport = u.t.Job().ID
+	u.at[h.id] = len(u.edits)
+	u.edits, u.of = append(u.edits, edit{id: h.id, before: h.rec, after: after, into: h.into, aside: h.into != 0}), append(u.of, row)
+}
+
+// row settles a row that is known. Of the numbers that it is known by, one that was merged comes first: a list says what is in
+// the original, not what a merge made of it.
+func (u *updater) row(row *list.Row, refs []uint64, i int) (Outcome, error) {
+	var h held
+	for _, ref := range refs {
+		next, err := u.held(ref)
+		if err != nil {
+			return Outcome{}, err
+		}
+		if h.rec == nil || h.into == 0 && next.into != 0 {
+			h = next
 		}
 	}
-	after = rec.changed(c, k.r.now().UTC(), k.p.By)
-	after.LastImport = k.t.Job().ID
-	return after, changed
+	shown, err := u.r.top(u.tx, h.id)
+	if err != nil {
+		return Outcome{}, err
+	}
+	out := Outcome{Line: row.Line, Contact: shown}
+	job := u.t.Job().ID
+	if h.rec.Contact == row.Contact {
+		out.Outcome = Duplicate
+		return out, nil
+	}
+	if h.rec.Import == job || h.rec.LastImport == job {
+		return repeated(row, false, shown, "an earlier line"), nil
+	}
+	if !u.p.Options.Update {
+		out.Outcome, out.Field = Rejected, contacts.ExternalID.String()
+		out.Reason = fmt.Sprintf("contact %d has the same external id and other content; give this row another id, or import with --update", shown)
+		return out, nil
+	}
+	was, is := h.rec.Contact, h.rec.Contact
+	for f := range contacts.Field(contacts.NumFields) {
+		v := row.Contact.Value(f)
+		if v == was.Value(f) || v == "" && !u.empties(f) {
+			continue
+		}
+		is.Set(f, v)
+		out.Changed = append(out.Changed, f.String())
+	}
+	if len(out.Changed) == 0 {
+		out.Outcome = Duplicate
+		return out, nil
+	}
+	out.Outcome = Updated
+	u.set(h, is, i)
+	return out, u.passOn(h, &was, &is, i)
+}
+
+// empties says whether an empty cell empties the field.
+func (u *updater) empties(f contacts.Field) bool {
+	return u.p.Options.Empty == EmptyClears && u.columns[f]
+}
+
+// passOn changes what a contact was merged into wherever that had the original's value.
+func (u *updater) passOn(h held, was, is *contacts.Contact, row int) error {
+	for h.into != 0 {
+		id := h.into
+		m, err := u.r.merges.Get(u.tx, store.ID(id))
+		if err != nil {
+			return err
+		}
+		next, err := u.held(id)
+		if err != nil {
+			return err
+		}
+		c := next.rec.Contact
+		for f := range contacts.Field(contacts.NumFields) {
+			if was.Value(f) == is.Value(f) {
+				continue
+			}
+			if c.Value(f) == was.Value(f) {
+				c.Set(f, is.Value(f))
+			}
+			if m.Made.Value(f) == was.Value(f) {
+				m.Made.Set(f, is.Value(f))
+			}
+		}
+		if err := u.r.merges.Put(u.tx, store.ID(id), m); err != nil {
+			return err
+		}
+		if c == next.rec.Contact || c.Validate() != nil {
+			return nil
+		}
+		u.set(next, c, row)
+		h = next
+	}
+	return nil
 }

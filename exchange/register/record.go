@@ -32,6 +32,7 @@ type Stored struct {
 	CreatedBy  string    `json:"created_by,omitempty"`
 	Updated    time.Time `json:"updated"`
 	UpdatedBy  string    `json:"updated_by,omitempty"`
+	Originals  []uint64  `json:"originals,omitempty"` // numbers of the contacts that it was merged of
 }
 
 // ETag is the entity tag of the contact's present content (RFC 9110, section 8.8.3).

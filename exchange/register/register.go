@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"iter"
 	"log/slog"
 	"sync"
@@ -73,13 +72,18 @@ type Register struct {
 	now      func() time.Time
 	log      *slog.Logger
 
-	contacts   *store.Collection[record]
-	duplicates *store.Collection[duplicate] // open pairs
-	reverse    *store.Collection[struct{}]  // the same, the younger contact first
-	outcomes   *store.Collection[[]Outcome]
-	index      *store.Index // match digests under the profile
-	ids        *store.Index // external ids, and whole records
-	numbers    *store.Collection[numbers]
+	contacts    *store.Collection[record]
+	duplicates  *store.Collection[duplicate] // open pairs
+	reverse     *store.Collection[struct{}]  // the same, the younger contact first
+	decisions   *store.Collection[decision]
+	decisionsOf *store.Collection[struct{}] // the same, the younger contact first
+	originals   *store.Collection[original]
+	merges      *store.Collection[merge]
+	outcomes    *store.Collection[[]Outcome]
+	index       *store.Index // match digests under the profile
+	ids         *store.Index // external ids, and whole records
+	numbers     *store.Collection[numbers]
+	mappings    *store.Collection[Mapping]
 
 	importing sync.Mutex
 	counter   sync.Mutex
@@ -104,7 +108,12 @@ func New(o Options) (*Register, error) {
 	r.contacts = store.NewCollection[record](o.Store, "contacts", 1, store.WithCodec[record](recordCodec{}))
 	r.duplicates = store.NewCollection[duplicate](o.Store, "duplicates/"+under, 1)
 	r.reverse = store.NewCollection[struct{}](o.Store, "duplicates-of/"+under, 1)
+	r.decisions = store.NewCollection[decision](o.Store, "decisions", 1)
+	r.decisionsOf = store.NewCollection[struct{}](o.Store, "decisions-of", 1)
+	r.originals = store.NewCollection[original](o.Store, "originals", 1)
+	r.merges = store.NewCollection[merge](o.Store, "merges", 1)
 	r.outcomes = store.NewCollection[[]Outcome](o.Store, "outcomes", 1)
+	r.mappings = store.NewCollection[Mapping](o.Store, "mappings", 1)
 	r.numbers = store.NewCollection[numbers](o.Store, "numbers", 1)
 	// The name is so short that a term is one block of its keyed hash. The digests name the whole profile.
 	r.index = store.NewIndex(o.Store, "keys/"+under[:10], store.MaxEqual(maxEqual), store.MaxHits(maxHits))
@@ -144,14 +153,19 @@ func (r *Register) Get(ctx context.Context, id uint64) (s Stored, err error) {
 }
 
 func (r *Register) get(tx *store.Tx, id uint64) (Stored, error) {
-	rec, err := r.contacts.Get(tx, store.ID(id))
-	if errors.Is(err, store.ErrNotFound) {
-		return Stored{}, fmt.Errorf("%w: number %d", ErrNotFound, id)
-	}
+	rec, err := r.record(tx, id)
 	if err != nil {
 		return Stored{}, err
 	}
-	return rec.stored(id), nil
+	s := rec.stored(id)
+	m, err := r.merges.Get(tx, store.ID(id))
+	if err == nil && m.Undone.IsZero() {
+		s.Originals = m.Of[:]
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		err = nil
+	}
+	return s, err
 }
 
 // List gives up to limit contacts in the order of their numbers, from the first after the number given.
