@@ -382,8 +382,12 @@ func (r *Register) ImportReport(ctx context.Context, job string, from, limit int
 	return out, next, err
 }
 
-// Tidy removes the lists of imports that have ended without removing them: cancelled before they began, or given up.
+// Tidy does what is to be done now and then: it applies the retention rule when its time has come, and removes the lists of imports that have ended
+// without removing them: cancelled before they began, or given up.
 func (r *Register) Tidy(ctx context.Context) error {
+	if err := r.keepRetention(ctx); err != nil {
+		return err
+	}
 	ended, err := r.jobs.List(ctx, jobs.Filter{Kind: JobImport, States: []jobs.State{jobs.Cancelled, jobs.Failed}})
 	if err != nil {
 		return err

@@ -97,7 +97,11 @@ func (r *Register) Merge(ctx context.Context, pair string, take map[contacts.Fie
 			return err
 		}
 		now := r.now().UTC()
-		made := &record{Contact: c, Created: now, CreatedBy: clipBy(by)}
+		// Its age is that of the elder: a merge must not keep anybody longer than the retention rule says.
+		made := &record{Contact: c, Created: one.Created, CreatedBy: one.CreatedBy, Updated: now, UpdatedBy: clipBy(by)}
+		if two.Created.Before(one.Created) {
+			made.Created, made.CreatedBy = two.Created, two.CreatedBy
+		}
 		if err := r.merges.Put(tx, store.ID(id), merge{Of: [2]uint64{a, b}, Made: &c, By: clipBy(by), At: now}); err != nil {
 			return err
 		}

@@ -83,6 +83,7 @@ type Register struct {
 	index       *store.Index // match digests under the profile
 	ids         *store.Index // external ids, and whole records
 	numbers     *store.Collection[numbers]
+	retention   *store.Collection[Retention]
 	mappings    *store.Collection[Mapping]
 
 	importing sync.Mutex
@@ -114,11 +115,13 @@ func New(o Options) (*Register, error) {
 	r.merges = store.NewCollection[merge](o.Store, "merges", 1)
 	r.outcomes = store.NewCollection[[]Outcome](o.Store, "outcomes", 1)
 	r.mappings = store.NewCollection[Mapping](o.Store, "mappings", 1)
+	r.retention = store.NewCollection[Retention](o.Store, "retention", 1)
 	r.numbers = store.NewCollection[numbers](o.Store, "numbers", 1)
 	// The name is so short that a term is one block of its keyed hash. The digests name the whole profile.
 	r.index = store.NewIndex(o.Store, "keys/"+under[:10], store.MaxEqual(maxEqual), store.MaxHits(maxHits))
 	r.ids = store.NewIndex(o.Store, "ids", store.MaxEqual(maxEqual), store.MaxHits(maxHits))
 	r.jobs.Handle(JobImport, r.runImport)
+	r.jobs.Handle(JobRetention, r.runRetention)
 	return r, nil
 }
 

@@ -1,0 +1,263 @@
+package register
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"ihyid/store"
+	"ihyid/store/jobs"
+)
+
+// JobRetention is the kind of the jobs that erase what is older than the rule allows.
+const JobRetention = "contacts.retention"
+
+// What the age of a contact is counted from.
+const (
+	SinceCreated = "created" // when it was first registered
+	SinceUpdated = "updated" // when it was last changed, by hand, list or merge
+)
+
+// retentionEvery is how often the rule is applied, and how long a new rule waits before it is applied for the first time, so that a slip can be taken back.
+const retentionEvery = 24 * time.Hour
+
+// MaxRetentionDays bounds the rule.
+const MaxRetentionDays = 36_500
+
+// ErrRetention is wrapped by errors about the rule.
+var ErrRetention = errors.New("retention rule")
+
+// Retention is the rule by which contacts are erased by themselves. Without Days there is none.
+type Retention struct {
+	Days  int       `json:"days"`            // a contact is erased when it is older than so many days; 0: never
+	Since string    `json:"since,omitempty"` // SinceCreated or SinceUpdated
+	By    string    `json:"by,omitempty"`    // who set the rule
+	Set   time.Time `json:"set,omitzero"`
+	Next  time.Time `json:"next,omitzero"` // when it is applied next
+	Job   string    `json:"job,omitempty"` // that applied it last
+}
+
+// RetentionResult is the result of the job.
+type RetentionResult struct {
+	Erased uint64 `json:"erased"`
+}
+
+var retentionKey = []byte("rule")
+
+// Retention gives the rule.
+func (r *Register) Retention(ctx context.Context) (rule Retention, err error) {
+	err = r.store.View(ctx, func(tx *store.Tx) error {
+		rule, err = r.retentionTx(tx)
+		return err
+	})
+	return rule, err
+}
+
+func (r *Register) retentionTx(tx *store.Tx) (Retention, error) {
+	rule, err := r.retention.Get(tx, retentionKey)
+	if errors.Is(err, store.ErrNotFound) {
+		err = nil
+	}
+	return rule, err
+}
+
+// SetRetention sets the rule; days 0 ends it. It is applied for the first time a day later, unless ApplyRetention is called. Errors: ErrRetention.
+func (r *Register) SetRetention(ctx context.Context, days int, since, by string) (Retention, error) {
+	if since == "" {
+		since = SinceCreated
+	}
+	if since != SinceCreated && since != SinceUpdated {
+		return Retention{}, fmt.Errorf("%w: the age is counted since %s or %s", ErrRetention, SinceCreated, SinceUpdated)
+	}
+	if days < 0 || days > MaxRetentionDays {
+		return Retention{}, fmt.Errorf("%w: between 1 and %d days, or 0 for none", ErrRetention, MaxRetentionDays)
+	}
+	now := r.now().UTC()
+	rule := Retention{Days: days, Since: since, By: clipBy(by), Set: now}
+	if days > 0 {
+		rule.Next = now.Add(retentionEvery)
+	} else {
+		rule.Since = ""
+	}
+	return rule, r.store.Update(ctx, func(tx *store.Tx) error {
+		was, err := r.retentionTx(tx)
+		if err != nil {
+			return err
+		}
+		rule.Job = was.Job
+		return r.retention.Put(tx, retentionKey, rule)
+	})
+}
+
+// due says whether a contact is older than the rule allows.
+func (rule *Retention) due(rec *record, now time.Time) bool {
+	return rule.Days > 0 && now.After(rule.expires(rec))
+}
+
+// expires says when a contact will be erased by the rule; zero if never.
+func (rule *Retention) expires(rec *record) time.Time {
+	if rule.Days == 0 {
+		return time.Time{}
+	}
+	at := rec.Created
+	if rule.Since == SinceUpdated && !rec.Updated.IsZero() {
+		at = rec.Updated
+	}
+	return at.Add(time.Duration(rule.Days) * 24 * time.Hour)
+}
+
+// CountDue says how many contacts a rule would erase now.
+func (r *Register) CountDue(ctx context.Context, days int, since string) (n uint64, err error) {
+	rule := Retention{Days: days, Since: since}
+	now := r.now()
+	for after := uint64(0); ; {
+		last, due, err := r.dueAfter(ctx, rule, after, now)
+		if err != nil || last == 0 {
+			return n, err
+		}
+		n += uint64(len(due))
+		after = last
+	}
+}
+
+// dueAfter looks at the next contacts after a number: the last one looked at, 0 if there is none, and those that are due.
+func (r *Register) dueAfter(ctx context.Context, rule Retention, after uint64, now time.Time) (last uint64, due []uint64, err error) {
+	err = r.store.View(ctx, func(tx *store.Tx) error {
+		n := 0
+		for item, err := range r.contacts.All(tx, store.Range{From: store.ID(after + 1)}) {
+			if err != nil {
+				return err
+			}
+			last, _ = store.ParseID(item.Key)
+			if rule.due(&item.Value, now) {
+				due = append(due, last)
+			}
+			if n++; n == batchSize {
+				break
+			}
+		}
+		return nil
+	})
+	return last, due, err
+}
+
+// ApplyRetention applies the rule now. Errors: ErrRetention if there is none.
+func (r *Register) ApplyRetention(ctx context.Context) (jobs.Job, error) {
+	var job jobs.Job
+	err := r.store.Update(ctx, func(tx *store.Tx) error {
+		rule, err := r.retentionTx(tx)
+		if err != nil {
+			return err
+		}
+		if rule.Days == 0 {
+			return fmt.Errorf("%w: none is set", ErrRetention)
+		}
+		job, err = r.applyRetention(tx, rule)
+		return err
+	})
+	return job, err
+}
+
+func (r *Register) applyRetention(tx *store.Tx, rule Retention) (jobs.Job, error) {
+	job, err := r.jobs.Enqueue(tx, JobRetention, struct{}{})
+	if err != nil {
+		return job, err
+	}
+	rule.Next, rule.Job = r.now().UTC().Add(retentionEvery), job.ID
+	return job, r.retention.Put(tx, retentionKey, rule)
+}
+
+// keepRetention applies the rule when its time has come.
+func (r *Register) keepRetention(ctx context.Context) error {
+	rule, err := r.Retention(ctx)
+	if err != nil || rule.Days == 0 || r.now().Before(rule.Next) {
+		return err
+	}
+	return r.store.Update(ctx, func(tx *store.Tx) error {
+		rule, err := r.retentionTx(tx)
+		if err != nil || rule.Days == 0 || r.now().Before(rule.Next) {
+			return err
+		}
+		_, err = r.applyRetention(tx, rule)
+		return err
+	})
+}
+
+// byRetention is who erases what the rule says.
+const byRetention = "retention"
+
+// retentionCursor is how far the job is.
+type retentionCursor struct {
+	After   uint64 `json:"after"`
+	Erased  uint64 `json:"erased"`
+	Removed bool   `json:"removed"` // all that is due is out of the register; its bytes are still to go
+}
+
+// runRetention is the job. Contacts are first taken out in batches, each a transaction; then the indexes are written anew without them and the free pages
+// are overwritten, once for all: to rewrite what holds each of them would write the indexes over and over.
+func (r *Register) runRetention(ctx context.Context, t *jobs.Task) error {
+	var c retentionCursor
+	if _, err := t.Cursor(&c); err != nil {
+		return err
+	}
+	total, err := r.Count(ctx)
+	if err != nil {
+		return err
+	}
+	t.Describe("contacts", "looking for contacts that are older than the rule allows")
+	for seen := uint64(0); !c.Removed; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		rule, err := r.Retention(ctx)
+		if err != nil {
+			return err
+		}
+		last, due, err := r.dueAfter(ctx, rule, c.After, r.now())
+		if err != nil {
+			return err
+		}
+		next := c
+		next.After, next.Removed = last, last == 0
+		seen = min(seen+batchSize, total)
+		err = r.store.Update(ctx, func(tx *store.Tx) error {
+			var still []uint64
+			for _, id := range due {
+				// It may have been changed, merged or deleted since.
+				rec, err := r.contacts.Get(tx, store.ID(id))
+				if errors.Is(err, store.ErrNotFound) {
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				if rule.due(&rec, r.now()) {
+					still = append(still, id)
+				}
+			}
+			if len(still) > 0 {
+				if err := r.remove(tx, byRetention, still, unlink); err != nil {
+					return err
+				}
+			}
+			next.Erased += uint64(len(still))
+			if err := t.Result(tx, RetentionResult{next.Erased}); err != nil {
+				return err
+			}
+			return t.Save(tx, next, seen, total)
+		})
+		if err != nil {
+			return err
+		}
+		c = next
+	}
+	if c.Erased == 0 {
+		return nil
+	}
+	t.Describe("contacts", "overwriting what is left of them in the file")
+	if err := r.compact(ctx); err != nil {
+		return err
+	}
+	return r.store.Scrub(ctx)
+}
