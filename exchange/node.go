@@ -90,23 +90,26 @@ type Node struct {
 	locks      sessionLocks
 	strangers  chan struct{} // places for messages of nodes that are not registered
 	kept       tables
+	matched    *store.Index // contact → numbers of the parts of matches that it stands in
 }
 
 // tables are the collections of a node.
 type tables struct {
-	identity   *store.Collection[identity]
-	peers      *store.Collection[peerRecord]
-	documents  *store.Collection[documentRecord]
-	sessions   *store.Collection[session]
-	letters    *store.Collection[letter]
-	chunks     *store.Collection[[]byte]
-	matches    *store.Collection[[]Match]
-	epochs     *store.Collection[epoch]
-	receipts   *store.Collection[receiptRecord]
-	agreements *store.Collection[agreementRecord]
-	changes    *store.Collection[Change]
-	lists      *store.Collection[statusLists]
-	carried    *store.Collection[carried]
+	identity     *store.Collection[identity]
+	peers        *store.Collection[peerRecord]
+	documents    *store.Collection[documentRecord]
+	sessions     *store.Collection[session]
+	letters      *store.Collection[letter]
+	chunks       *store.Collection[[]byte]
+	matches      *store.Collection[[]Match]
+	matchParts   *store.Collection[matchPart] // by number
+	matchNumbers *store.Collection[uint64]    // of parts, by their keys
+	epochs       *store.Collection[epoch]
+	receipts     *store.Collection[receiptRecord]
+	agreements   *store.Collection[agreementRecord]
+	changes      *store.Collection[Change]
+	lists        *store.Collection[statusLists]
+	carried      *store.Collection[carried]
 }
 
 var errNoIdentity = errors.New("this store holds no node yet")
@@ -155,21 +158,24 @@ func newNode(o Options) (*Node, error) {
 	}
 	n.verifier = &credentials.Verifier{Keys: NewKeys(o.Resolver), Suites: o.Suites, Clock: n.now, StatusLists: o.StatusLists}
 	n.issuer = &credentials.Issuer{Suite: messageSuite, Suites: o.Suites, Clock: n.now}
+	n.matched = store.NewIndex(o.Store, "matched", store.MaxEqual(maxParts))
 	n.challenges = newChallenges(n.now, n.rand)
 	n.kept = tables{
-		identity:   store.NewCollection[identity](o.Store, "identity", 1),
-		peers:      store.NewCollection[peerRecord](o.Store, "peers", 1),
-		documents:  store.NewCollection[documentRecord](o.Store, "documents", 1),
-		sessions:   store.NewCollection[session](o.Store, "sessions", 1),
-		letters:    store.NewCollection[letter](o.Store, "letters", 1),
-		chunks:     store.NewCollection[[]byte](o.Store, "chunks", 1),
-		epochs:     store.NewCollection[epoch](o.Store, "epochs", 1),
-		matches:    store.NewCollection[[]Match](o.Store, "matches", 1),
-		receipts:   store.NewCollection[receiptRecord](o.Store, "receipts", 1),
-		agreements: store.NewCollection[agreementRecord](o.Store, "agreements", 1),
-		changes:    store.NewCollection[Change](o.Store, "changes", 1),
-		lists:      store.NewCollection[statusLists](o.Store, "status-lists", 1),
-		carried:    store.NewCollection[carried](o.Store, "files", 1),
+		identity:     store.NewCollection[identity](o.Store, "identity", 1),
+		peers:        store.NewCollection[peerRecord](o.Store, "peers", 1),
+		documents:    store.NewCollection[documentRecord](o.Store, "documents", 1),
+		sessions:     store.NewCollection[session](o.Store, "sessions", 1),
+		letters:      store.NewCollection[letter](o.Store, "letters", 1),
+		chunks:       store.NewCollection[[]byte](o.Store, "chunks", 1),
+		epochs:       store.NewCollection[epoch](o.Store, "epochs", 1),
+		matches:      store.NewCollection[[]Match](o.Store, "matches", 1),
+		matchParts:   store.NewCollection[matchPart](o.Store, "match-parts", 1),
+		matchNumbers: store.NewCollection[uint64](o.Store, "match-numbers", 1),
+		receipts:     store.NewCollection[receiptRecord](o.Store, "receipts", 1),
+		agreements:   store.NewCollection[agreementRecord](o.Store, "agreements", 1),
+		changes:      store.NewCollection[Change](o.Store, "changes", 1),
+		lists:        store.NewCollection[statusLists](o.Store, "status-lists", 1),
+		carried:      store.NewCollection[carried](o.Store, "files", 1),
 	}
 	return n, nil
 }
@@ -185,6 +191,9 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	}
 	if err := n.ensureAgreementKey(ctx); err != nil {
 		return nil, err
+	}
+	if n.register != nil {
+		n.register.Watch(n)
 	}
 	if n.jobs != nil {
 		n.jobs.Handle(jobInitiate, n.initiate)

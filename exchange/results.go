@@ -4,32 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
 
 	"ihyid/store"
 )
 
 // matchesPerRecord is how many matches one record holds.
 const matchesPerRecord = 2000
-
-// putMatches keeps what an exchange found. It is shown once the exchange is done.
-func (n *Node) putMatches(tx *store.Tx, s *session, all []Match) error {
-	if err := n.dropMatches(tx, s); err != nil {
-		return err
-	}
-	i := uint32(0)
-	for part := range slices.Chunk(all, matchesPerRecord) {
-		if err := n.kept.matches.Put(tx, chunkKey(s.ID, "matches", i), part); err != nil {
-			return err
-		}
-		i++
-	}
-	return nil
-}
-
-func (n *Node) dropMatches(tx *store.Tx, s *session) error {
-	return dropAll(tx, n.kept.matches, s.ID+"/")
-}
 
 // purge removes what an exchange found, at the end of the time for which the agreement lets it be kept. The receipt stays.
 func (n *Node) purge(ctx context.Context, id string) error {

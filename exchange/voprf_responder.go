@@ -242,6 +242,11 @@ func (n *Node) matchVOPRF(ctx context.Context, t *jobs.Task, s *session) error {
 	if err != nil {
 		return err
 	}
+	// Contacts that were deleted since the exchange began are withdrawn as well.
+	there, err := n.stillThere(ctx, own)
+	if err != nil {
+		return err
+	}
 	agreed := pairing{}
 	withdrawn := map[answer.Row]bool{}
 	for i, c := range claims {
@@ -250,8 +255,15 @@ func (n *Node) matchVOPRF(ctx context.Context, t *jobs.Task, s *session) error {
 			withdrawn[c.Row] = true
 			continue
 		}
+		stays := false
 		for _, h := range own.holders(d) {
-			agreed[pairKey{h.contact, c.Row}] |= 1 << h.key
+			id, ok := there[h.contact]
+			if stays = stays || ok; ok {
+				agreed[pairKey{id, c.Row}] |= 1 << h.key
+			}
+		}
+		if !stays {
+			withdrawn[c.Row] = true
 		}
 	}
 	pairs := s.disclosed(agreed.pairs(p))

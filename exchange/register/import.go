@@ -334,6 +334,14 @@ func contentDigest(dst []byte, c *contacts.Contact) []byte {
 	return h.Sum(dst)
 }
 
+// Forget removes the report of an import whose job is forgotten, in the same transaction; it is for jobs.Options.Forget.
+func (r *Register) Forget(tx *store.Tx, j jobs.Job) error {
+	if j.Kind != JobImport {
+		return nil
+	}
+	return r.dropReport(tx, j.ID)
+}
+
 // dropReport removes the report of an import.
 func (r *Register) dropReport(tx *store.Tx, job string) error {
 	for key, err := range r.outcomes.Keys(tx, store.Range{Prefix: []byte(job + "/")}) {
