@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ihyid/contacts"
+	"ihyid/contacts/list"
 	"ihyid/exchange"
 	"ihyid/exchange/register"
 	"ihyid/kms"
@@ -20,6 +21,7 @@ type Node interface {
 	Peers
 	Agreements
 	Exchanges
+	Subjects
 	Remote
 }
 
@@ -98,8 +100,50 @@ type Register interface {
 	Get(ctx context.Context, id uint64) (register.Stored, error)
 	Count(ctx context.Context) (uint64, error)
 	Duplicates(ctx context.Context, after string, limit int) ([]register.DuplicatePair, error)
-	Export(ctx context.Context, w io.Writer) error
+	Export(ctx context.Context, w io.Writer, format list.Format) error
 	CheckAnonymous(ctx context.Context, uscadis, secrets []string) ([]bool, error)
+	Changing
+	Deduplicating
+	Retaining
+	Mapping
+}
+
+// Changing is what changes single contacts.
+type Changing interface {
+	Create(ctx context.Context, c contacts.Contact, by string) (register.Stored, []register.DuplicatePair, error)
+	Update(ctx context.Context, id, version uint64, p register.Patch, by string) (register.Stored, []register.DuplicatePair, error)
+	Delete(ctx context.Context, by string, ids ...uint64) error
+	Find(ctx context.Context, externalID string) (uint64, error)
+}
+
+// Deduplicating is what finds duplicates and deals with them.
+type Deduplicating interface {
+	StartFind(ctx context.Context) (jobs.Job, error)
+	Decide(ctx context.Context, pair string, v register.Verdict, by string) (register.Decision, error)
+	Decisions(ctx context.Context, after string, limit int) ([]register.Decision, error)
+	Merge(ctx context.Context, pair string, take map[contacts.Field]uint64, by string) (register.Stored, error)
+	Undo(ctx context.Context, id uint64, discard bool, by string) ([]register.Stored, error)
+}
+
+// Retaining is the rule by which contacts are erased.
+type Retaining interface {
+	Retention(ctx context.Context) (register.Retention, error)
+	SetRetention(ctx context.Context, days int, since, by string) (register.Retention, error)
+	CountDue(ctx context.Context, days int, since string) (uint64, error)
+	ApplyRetention(ctx context.Context) (jobs.Job, error)
+}
+
+// Mapping is how lists are read, remembered by name.
+type Mapping interface {
+	SaveMapping(ctx context.Context, m register.Mapping, by string) (register.Mapping, error)
+	Mappings(ctx context.Context) ([]register.Mapping, error)
+	DeleteMapping(ctx context.Context, name string) error
+}
+
+// Subjects are the rights of the people in the register, over all that the node holds.
+type Subjects interface {
+	SubjectReport(ctx context.Context, contact uint64) (exchange.SubjectReport, error)
+	EraseContacts(ctx context.Context, by string, roll bool, contacts ...uint64) (exchange.Erasure, error)
 }
 
 // ImportOptions steer an import; the zero value finds everything out by itself.

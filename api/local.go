@@ -110,6 +110,7 @@ var pathPatterns = strings.NewReplacer(
 	"{account}", "{account:[0-9a-f]{16}}",
 	"{token}", "{token:[0-9a-f]{16}}",
 	"{number}", "{number:[0-9]{1,20}}",
+	"{pair}", "{pair:[0-9]{1,20}-[0-9]{1,20}}",
 	"{id}", "{id:"+idPattern+"}",
 	"{did}", "{did:did:[a-z0-9]+:[^/]+}",
 	"{profile}", "{profile:[a-z0-9-]{1,64}/[0-9]{1,8}}",
@@ -166,6 +167,8 @@ func (s *Server) routeLocal(router *mux.Router) error {
 	s.operateStatus(h)
 	s.operateContacts(h)
 	s.operateSearch(h)
+	s.operateRegister(h)
+	s.operateDuplicates(h)
 	s.operateKeys(h)
 	s.operateDIDs(h)
 	s.operatePeers(h)

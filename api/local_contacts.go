@@ -10,22 +10,34 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humamux"
 
+	"ihyid/contacts/list"
 	"ihyid/exchange"
 	"ihyid/exchange/register"
 )
 
-// byLocal is who uses the node's own API, as it is kept with what they do.
-const byLocal = "local"
-
 type importInput struct {
-	Comma     string `query:"comma" maxLength:"3" doc:"What separates columns: a comma, a semicolon, or the word tab. Left out: found from the header."`
-	DateOrder string `query:"date_order" enum:"dmy,mdy" doc:"How dates such as 03/04/1990 are to be read. Left out: they are rejected as ambiguous."`
+	Comma     string   `query:"comma" maxLength:"3" doc:"What separates columns: a comma, a semicolon, or the word tab. Left out: found from the header."`
+	DateOrder string   `query:"date_order" enum:"dmy,mdy" doc:"How dates such as 03/04/1990 are to be read. Left out: they are rejected as ambiguous."`
+	Sheet     string   `query:"sheet" maxLength:"100" doc:"Of a workbook. Left out: the first."`
+	Map       []string `query:"map,explode" maxItems:"100" doc:"A field and the column that holds it, such as first_name=Prénom; -=Column leaves a column out." nullable:"false"`
+	Mapping   string   `query:"mapping" maxLength:"400" doc:"Name of a mapping that was saved."`
+	Update    bool     `query:"update" doc:"A row with the external id of a contact changes that contact. Left out: it is rejected."`
+	Empty     string   `query:"empty" enum:"keep,clear" doc:"What an empty cell does in an update. Left out: keep."`
+	DryRun    bool     `query:"dry_run" doc:"Say what would become of the rows, and change nothing."`
 
 	request *http.Request
 }
 
 // contactTypes are the media types of a contact list.
-var contactTypes = []string{"text/csv", "text/tab-separated-values", "text/plain", "application/octet-stream"}
+var contactTypes = []string{"text/csv", "text/tab-separated-values", "text/plain", "application/octet-stream",
+	"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "application/jsonl", "application/x-ndjson"}
+
+// exportFormats are the forms in which contacts go out.
+var exportFormats = map[list.Format]struct{ mediaType, name string }{
+	list.CSV:   {"text/csv; charset=utf-8", "contacts.csv"},
+	list.XLSX:  {"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "contacts.xlsx"},
+	list.JSONL: {"application/jsonl", "contacts.jsonl"},
+}
 
 // Resolve takes the request itself, so that its body can be streamed: a body that huma knows of is
 // read whole before the handler runs.
@@ -89,19 +101,29 @@ func (s *Server) operateContacts(h huma.API) {
 	const tag = "Contacts"
 
 	op := post("contacts-import", "/contacts/import", tag, "Import a contact list")
-	op.Description = "The body is the list itself (CSV with a header, UTF-8), streamed. The answer names the job that imports it."
+	op.Description = "The body is the list itself (CSV with a header, an XLSX workbook, or JSON Lines; UTF-8), streamed. The answer names the job that imports it."
 	op.DefaultStatus = http.StatusAccepted
 	operate(h, op, func(ctx context.Context, in *importInput) (*body[Job], error) {
 		if !s.imports.take() {
 			return nil, busy()
 		}
 		defer s.imports.give()
-		o := ImportOptions{Comma: in.Comma, DateOrder: in.DateOrder}
+		o := ImportOptions{Comma: in.Comma, DateOrder: in.DateOrder, Sheet: in.Sheet, Mapping: in.Mapping, Update: in.Update, Empty: in.Empty, DryRun: in.DryRun}
+		for _, m := range in.Map {
+			field, column, ok := strings.Cut(m, "=")
+			if !ok {
+				return nil, newProblem(exchange.CodeInvalid, "map: a field, = and the column that holds it")
+			}
+			if o.Map == nil {
+				o.Map = map[string]string{}
+			}
+			o.Map[column] = field
+		}
 		if strings.EqualFold(o.Comma, "tab") {
 			o.Comma = "\t"
 		}
 		u := &upload{Reader: in.request.Body}
-		job, err := s.register.StartImport(ctx, u, o, byLocal)
+		job, err := s.register.StartImport(ctx, u, o, caller(ctx))
 		if err != nil && u.err != nil {
 			err = bodyProblem(u.err)
 		}
@@ -133,11 +155,17 @@ func (s *Server) operateContacts(h huma.API) {
 			return asList(pairs, next, err)
 		})
 
-	op = get("contacts-export", "/contacts/export", tag, "Export all contacts as CSV")
+	op = get("contacts-export", "/contacts/export", tag, "Export all contacts as CSV, XLSX or JSON Lines")
 	op.Responses = streamed("text/csv", "All contacts.")
-	operate(h, op, func(ctx context.Context, _ *empty) (*huma.StreamResponse, error) {
-		return s.download("text/csv; charset=utf-8", "contacts.csv", func(ctx context.Context, w io.Writer) error {
-			return s.register.Export(ctx, w)
+	for _, f := range exportFormats {
+		op.Responses["200"].Content[f.mediaType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}
+	}
+	operate(h, op, func(ctx context.Context, in *struct {
+		Format list.Format `query:"format" enum:"csv,xlsx,jsonl" default:"csv"`
+	}) (*huma.StreamResponse, error) {
+		f := exportFormats[in.Format]
+		return s.download(f.mediaType, f.name, func(ctx context.Context, w io.Writer) error {
+			return s.register.Export(ctx, w, in.Format)
 		}), nil
 	})
 

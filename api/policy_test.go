@@ -66,7 +66,7 @@ func TestPolicyWalk(t *testing.T) {
 			if route.Operation == "did-resolve" { // its route has no template
 				path = "/1.0/identifiers/did:web:a.example"
 			}
-			for name, value := range map[string]string{"number": "1", "id": "1", "did": "did:web:a.example", "profile": "soundex/1", "account": "abcdef0123456789", "token": "abcdef0123456789"} {
+			for name, value := range map[string]string{"number": "1", "id": "1", "did": "did:web:a.example", "profile": "soundex/1", "pair": "1-2", "account": "abcdef0123456789", "token": "abcdef0123456789"} {
 				path = strings.ReplaceAll(path, "{"+name+"}", value)
 			}
 			if strings.Contains(path, "{") {

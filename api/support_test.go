@@ -28,6 +28,7 @@ import (
 
 	"ihyid/api"
 	"ihyid/contacts"
+	"ihyid/contacts/list"
 	"ihyid/exchange"
 	"ihyid/exchange/register"
 	"ihyid/exchange/register/search"
@@ -41,6 +42,7 @@ const ownDID = "did:web:relief.example.org"
 
 // fakeNode answers what a test set, and notes what it was asked.
 type fakeNode struct {
+	quietSubjects
 	document  []byte
 	path      string
 	challenge func(context.Context, exchange.ChallengeRequest) (exchange.Challenge, error)
@@ -210,6 +212,7 @@ func (n *fakeNode) Progress(context.Context, string, string) (exchange.Progress,
 
 // fakeRegister is the same for contacts.
 type fakeRegister struct {
+	quietRegister
 	startImport func(context.Context, io.Reader, api.ImportOptions) (jobs.Job, error)
 	export      func(context.Context, io.Writer) error
 	list        func(after uint64, limit int) ([]register.Stored, error)
@@ -247,7 +250,7 @@ func (f *fakeRegister) Count(context.Context) (uint64, error) { return 7, f.err 
 func (f *fakeRegister) Duplicates(context.Context, string, int) ([]register.DuplicatePair, error) {
 	return nil, f.err
 }
-func (f *fakeRegister) Export(ctx context.Context, w io.Writer) error {
+func (f *fakeRegister) Export(ctx context.Context, w io.Writer, _ list.Format) error {
 	if f.export != nil {
 		return f.export(ctx, w)
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"ihyid/api"
+	"ihyid/contacts/list"
 	"ihyid/exchange"
 	"ihyid/exchange/register"
 )
@@ -44,11 +45,18 @@ func (c *Client) Document(ctx context.Context) ([]byte, error) {
 // itself.
 func (c *Client) ImportContacts(ctx context.Context, list io.Reader, o api.ImportOptions) (api.Job, error) {
 	q := url.Values{}
-	if o.Comma != "" {
-		q.Set("comma", o.Comma)
+	for name, v := range map[string]string{"comma": o.Comma, "date_order": o.DateOrder, "sheet": o.Sheet, "mapping": o.Mapping, "empty": o.Empty} {
+		if v != "" {
+			q.Set(name, v)
+		}
 	}
-	if o.DateOrder != "" {
-		q.Set("date_order", o.DateOrder)
+	for column, field := range o.Map {
+		q.Add("map", field+"="+column)
+	}
+	for name, v := range map[string]bool{"update": o.Update, "dry_run": o.DryRun} {
+		if v {
+			q.Set(name, "true")
+		}
 	}
 	return upload[api.Job](ctx, c, "/contacts/import", q, "text/csv", list)
 }
@@ -147,9 +155,13 @@ func pages[T any](part func(after string) (api.List[T], error)) iter.Seq2[T, err
 	}
 }
 
-// ExportContacts writes all contacts as CSV to w.
-func (c *Client) ExportContacts(ctx context.Context, w io.Writer) error {
-	return c.download(ctx, "/contacts/export", w)
+// ExportContacts writes all contacts to w, in the format given; "" is CSV.
+func (c *Client) ExportContacts(ctx context.Context, w io.Writer, format list.Format) error {
+	path := "/contacts/export"
+	if format != "" {
+		path += "?" + url.Values{"format": {string(format)}}.Encode()
+	}
+	return c.download(ctx, path, w)
 }
 
 // ExportMatches writes the matches of an exchange, with the own contacts, as CSV to w.

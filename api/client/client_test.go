@@ -297,11 +297,11 @@ func TestDownloadBreaksOff(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	})
 	c := open(t, client.Options{DataDir: dir})
-	if err := c.ExportContacts(t.Context(), io.Discard); err == nil || !strings.Contains(err.Error(), "not whole") {
+	if err := c.ExportContacts(t.Context(), io.Discard, ""); err == nil || !strings.Contains(err.Error(), "not whole") {
 		t.Errorf("%v", err)
 	}
 	full := errors.New("the disk is full")
-	if err := c.ExportContacts(t.Context(), failing{full}); !errors.Is(err, full) || strings.Contains(err.Error(), "connection") {
+	if err := c.ExportContacts(t.Context(), failing{full}, ""); !errors.Is(err, full) || strings.Contains(err.Error(), "connection") {
 		t.Errorf("%v", err)
 	}
 }

@@ -4,18 +4,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"ihyid/api/client"
+	"ihyid/contacts/list"
 	"ihyid/exchange/register"
 )
 
 func (a *app) contactsCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "contacts", Short: "The people whom your organisation serves"}
-	cmd.AddCommand(a.contactsImport(), a.contactsList(), a.contactsShow(), a.contactsSearch(), a.contactsDuplicates(), a.contactsExport())
+	cmd.AddCommand(a.contactsImport(), a.contactsMappings(), a.contactsExport(), a.contactsList(), a.contactsShow(), a.contactsSearch(), a.contactsAdd(), a.contactsEdit(),
+		a.contactsDelete(), a.contactsErase(), a.contactsDuplicates(), a.contactsSubjectReport(), a.contactsRetention())
 	return cmd
 }
 
@@ -89,75 +92,56 @@ func (a *app) contactsShow() *cobra.Command {
 				if a.json {
 					return a.printJSON(contact)
 				}
-				return a.facts("contact", contact.ID, "first name", contact.FirstName, "last name", contact.LastName,
-					"mother's first name", contact.MotherFirstName, "father's first name", contact.FatherFirstName,
-					"date of birth", contact.DateOfBirth, "sex", contact.Sex, "phone", contact.Phone,
-					"national id", contact.NationalID, "household", contact.HouseholdID, "location", contact.Location,
-					"external id", contact.ExternalID, "phonetic id", contact.PhoneticID,
-					"created", when(contact.Created), "updated", when(contact.Updated))
+				return a.showStored(contact)
 			})
 		},
 	}
 }
-
-func (a *app) contactsDuplicates() *cobra.Command {
-	return &cobra.Command{
-		Use:   "duplicates",
-		Short: "List pairs of contacts that may be one person",
-		Long: `List pairs of contacts that may be one person, with the match keys that agreed. They
-are for a person to decide: nothing is merged or dropped by itself.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with(func(c *client.Client) error {
-				pairs := []register.DuplicatePair{}
-				for p, err := range c.Duplicates(cmd.Context()) {
-					if err != nil {
-						return err
-					}
-					pairs = append(pairs, p)
-				}
-				if a.json {
-					return a.printJSON(itemsOf(pairs))
-				}
-				if len(pairs) == 0 {
-					a.say("No two contacts look like one person.")
-					return nil
-				}
-				t := newTable(a.out, "TIER", "KEYS", "CONTACT", "NAME", "BORN", "CONTACT", "NAME", "BORN")
-				for _, p := range pairs {
-					t.row(p.Tier, strings.Join(p.Keys, " "), p.A.ID, fullName(p.A), p.A.DateOfBirth, p.B.ID, fullName(p.B), p.B.DateOfBirth)
-				}
-				return t.flush()
-			})
-		},
-	}
-}
-
-func fullName(c register.Stored) string { return strings.TrimSpace(c.FirstName + " " + c.LastName) }
 
 func (a *app) contactsExport() *cobra.Command {
-	var path string
+	var path, format string
 	cmd := &cobra.Command{
 		Use:   "export",
-		Short: "Export all contacts as CSV",
-		Long: `Export all contacts as CSV, to standard output or to --out FILE. The file holds
-personal data in the clear: keep it as you keep the lists it came from.`,
-		Example: "  ihyid contacts export --out people.csv",
+		Short: "Export all contacts as CSV, XLSX or JSON Lines",
+		Long: `Export all contacts, to standard output or to --out FILE. Cells that a spreadsheet would
+take for a formula are made harmless. The file holds personal data in the clear: keep it as you
+keep the lists it came from.`,
+		Example: "  ihyid contacts export --out people.csv\n  ihyid contacts export --format xlsx --out people.xlsx",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format == "" {
+				format = formatOf(path)
+			}
+			if format != string(list.CSV) && format != string(list.XLSX) && format != string(list.JSONL) {
+				return usagef("--format must be csv, xlsx or jsonl")
+			}
 			return a.with(func(c *client.Client) error {
 				if a.json {
-					list := []register.Stored{}
+					all := []register.Stored{}
 					for contact, err := range c.Contacts(cmd.Context(), 0) {
 						if err != nil {
 							return err
 						}
-						list = append(list, contact)
+						all = append(all, contact)
 					}
-					return a.toFile(path, func(w io.Writer) error { return json.NewEncoder(w).Encode(itemsOf(list)) })
+					return a.toFile(path, func(w io.Writer) error { return json.NewEncoder(w).Encode(itemsOf(all)) })
 				}
-				return a.toFile(path, func(w io.Writer) error { return c.ExportContacts(cmd.Context(), w) })
+				return a.toFile(path, func(w io.Writer) error { return c.ExportContacts(cmd.Context(), w, list.Format(format)) })
 			})
 		},
 	}
 	cmd.Flags().StringVarP(&path, "out", "o", "", "write to this `file` (made anew, for you alone to read)")
+	cmd.Flags().StringVar(&format, "format", "", "`csv|xlsx|jsonl` (default: by the name of the file, else csv)")
 	return cmd
+}
+
+// formatOf is the format that a file's name asks for.
+func formatOf(path string) string {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".xlsx":
+		return string(list.XLSX)
+	case ".jsonl", ".ndjson":
+		return string(list.JSONL)
+	}
+	return string(list.CSV)
 }

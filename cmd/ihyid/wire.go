@@ -169,8 +169,12 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 	if err != nil {
 		return nil, err
 	}
-	queue := jobs.New(p.store, jobs.Options{Logger: o.Logger, MaxDeaths: maxDeaths})
-	reg, err := register.New(register.Options{Store: p.store, Jobs: queue, Profile: p.profiles[localProfile], Logger: o.Logger})
+	var reg *register.Register
+	queue := jobs.New(p.store, jobs.Options{
+		Logger: o.Logger, MaxDeaths: maxDeaths,
+		Forget: func(tx *store.Tx, j jobs.Job) error { return reg.Forget(tx, j) },
+	})
+	reg, err = register.New(register.Options{Store: p.store, Jobs: queue, Profile: p.profiles[localProfile], Logger: o.Logger})
 	if err != nil {
 		return nil, err
 	}

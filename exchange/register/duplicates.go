@@ -230,7 +230,17 @@ func (r *Register) lineageKeys(tx *store.Tx, edits []edit, look *diff) error {
 	return nil
 }
 
+// putPair keeps an open pair; one that is there keeps the time at which it was found.
 func (r *Register) putPair(tx *store.Tx, p duplicatePair, now time.Time) error {
+	was, err := r.duplicates.Get(tx, pairKey(p.a, p.b))
+	switch {
+	case err == nil && was.Keys == p.keys:
+		return nil
+	case err == nil:
+		now = was.Found
+	case !errors.Is(err, store.ErrNotFound):
+		return err
+	}
 	if err := r.duplicates.Put(tx, pairKey(p.a, p.b), duplicate{Keys: p.keys, Found: now}); err != nil {
 		return err
 	}

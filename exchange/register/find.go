@@ -2,6 +2,7 @@ package register
 
 import (
 	"iter"
+	"slices"
 
 	"ihyid/contacts"
 	"ihyid/store"
@@ -22,12 +23,25 @@ func (r *Register) Last(tx *store.Tx) (uint64, error) {
 	return 0, nil
 }
 
-// WithExternalID gives the numbers of the contacts that have an external id.
+// WithExternalID gives the numbers of the contacts that have an external id, or that were merged of one that has it.
 func (r *Register) WithExternalID(tx *store.Tx, external string) ([]uint64, error) {
 	c := contacts.Contact{ExternalID: contacts.CleanText(external)}
 	if c.ExternalID == "" {
 		return nil, nil
 	}
 	hits, err := r.ids.Lookup(tx, identity(&c), maxHits)
-	return hits.Refs, err
+	if err != nil {
+		return nil, err
+	}
+	var out []uint64
+	for _, ref := range hits.Refs {
+		id, err := r.top(tx, ref)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return out, nil
 }

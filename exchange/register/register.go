@@ -122,6 +122,7 @@ func New(o Options) (*Register, error) {
 	r.ids = store.NewIndex(o.Store, "ids", store.MaxEqual(maxEqual), store.MaxHits(maxHits))
 	r.jobs.Handle(JobImport, r.runImport)
 	r.jobs.Handle(JobRetention, r.runRetention)
+	r.jobs.Handle(JobDuplicates, r.runFind)
 	return r, nil
 }
 
