@@ -208,7 +208,7 @@ func TestLocalRefuses(t *testing.T) {
 		code                                  string
 	}{
 		{"no such path", "GET", "/SECRET", "", "", "not-found"},
-		{"method", "DELETE", "/contacts/7", "", "", "method-not-allowed"},
+		{"method", "PUT", "/contacts/7", "", "", "method-not-allowed"},
 		{"no number", "GET", "/contacts/SECRET", "", "", "not-found"},
 		{"number too large", "GET", "/contacts/18446744073709551616", "", "", "validation"},
 		{"up a directory", "GET", "/exchanges/..%2F..%2FSECRET", "", "", "not-found"},

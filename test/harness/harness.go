@@ -339,7 +339,7 @@ func (n *Node) Export() []byte {
 	ctx, cancel := context.WithTimeout(context.Background(), Limit)
 	defer cancel()
 	var b bytes.Buffer
-	Check(n.tb, n.Client.ExportContacts(ctx, &b))
+	Check(n.tb, n.Client.ExportContacts(ctx, &b, ""))
 	return b.Bytes()
 }
 
