@@ -17,6 +17,10 @@ import (
 // commandArguments are what each command is run with: things that a new node does not have, so that who may ask gets another error.
 var commandArguments = map[string]string{
 	"status": "", "contacts import": "LIST", "contacts list": "", "contacts show": "1", "contacts duplicates": "", "contacts export": "", "contacts search": "houman had",
+	"contacts add": "--first-name Rana", "contacts edit": "4711 --phone 1", "contacts delete": "4711", "contacts erase": "4711 --yes", "contacts subject-report": "4711",
+	"contacts duplicates find": "", "contacts duplicates decide": "4711-4712 same", "contacts duplicates merge": "4711-4712", "contacts duplicates undo": "4711",
+	"contacts duplicates decided": "", "contacts mappings list": "", "contacts mappings delete": "nobody", "contacts retention show": "",
+	"contacts retention set": "--days 3", "contacts retention off": "", "contacts retention run": "",
 	"check-anonymous": "ANONS", "peers add": "DID", "peers list": "", "peers show": "DID", "peers approve": "DID", "peers refuse": "DID", "peers suspend": "DID",
 	"peers resume": "DID", "peers fingerprint": "DID", "peers confirm": "DID 00000", "peers remove": "DID", "peers agree": "DID --purpose x", "peers roll": "DID",
 	"agreements list": "", "agreements show": "HEX", "agreements approve": "HEX", "agreements refuse": "HEX", "agreements end": "HEX",
