@@ -169,6 +169,7 @@ func (s *Server) routeLocal(router *mux.Router) error {
 	s.operateSearch(h)
 	s.operateRegister(h)
 	s.operateDuplicates(h)
+	s.operatePrototype(h)
 	s.operateKeys(h)
 	s.operateDIDs(h)
 	s.operatePeers(h)
@@ -192,6 +193,10 @@ func (s *Server) routeLocal(router *mux.Router) error {
 	router.Path("/openapi.json").Methods(http.MethodGet).HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer(w, "application/openapi+json", spec)
 	}).Name("openapi")
+	if err := s.routeExplorer(router); err != nil {
+		return err
+	}
+	router.Path(routeReady).Methods(http.MethodGet, http.MethodHead).HandlerFunc(s.readiness).Name("readyz")
 	router.Path(routeHealth).Methods(http.MethodGet, http.MethodHead).HandlerFunc(s.health).Name("healthz")
 	return nil
 }

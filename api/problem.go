@@ -31,6 +31,7 @@ const (
 	codeBusy             exchange.Code = "busy"
 	codeStopping         exchange.Code = "stopping"
 	codeBuilding         exchange.Code = "index-building"
+	codeNotReady         exchange.Code = "not-ready"
 	codeUnauthorized     exchange.Code = "unauthorized"
 	codeForbidden        exchange.Code = "forbidden"
 	codeSecondFactor     exchange.Code = "second-factor"
@@ -86,6 +87,7 @@ var problemTypes = []ProblemType{
 	{codeSignInProvider, http.StatusBadGateway, "The sign-in provider could not be asked", 0},
 	{codeBusy, http.StatusServiceUnavailable, "The node has as much to do as it may", 2 * time.Second},
 	{codeBuilding, http.StatusServiceUnavailable, "The contacts are still being indexed", 10 * time.Second},
+	{codeNotReady, http.StatusServiceUnavailable, "The node cannot work now", 10 * time.Second},
 	{codeStopping, http.StatusServiceUnavailable, "The node is stopping", 5 * time.Second},
 }
 

@@ -32,6 +32,7 @@ const idPattern = "[0-9A-Za-z][0-9A-Za-z_:-]{0,127}"
 
 // routePublic adds what other nodes may ask.
 func (s *Server) routePublic(router *mux.Router) {
+	router.Path(routeReady).Methods(http.MethodGet, http.MethodHead).HandlerFunc(s.readiness).Name("readyz")
 	router.Path(routeHealth).Methods(http.MethodGet, http.MethodHead).HandlerFunc(s.health).Name("healthz")
 	if path := s.node.DocumentPath(); path != "" {
 		// Compared whole: a path out of a DID may hold braces, which are mux's own.

@@ -64,6 +64,7 @@ func (s *Server) frame(side string, router *mux.Router, at places, grow int64) h
 					v = nil
 				}
 			}
+			s.metrics.observe(side, r.Method, route, pw, s.now().Sub(start))
 			s.log(r, side, route, req, pw, start)
 			if v != nil {
 				panic(http.ErrAbortHandler) // the answer had begun: cut it, so that nobody takes it for whole

@@ -40,9 +40,13 @@ type Options struct {
 	SocketOnly bool
 	// TrustForwarded takes the caller's address from the last X-Forwarded-For, which a proxy on this machine sets.
 	TrustForwarded bool
-	Limits         Limits
-	Logger         *slog.Logger     // nil: silent
-	Clock          func() time.Time // nil: time.Now
+	// Ready are the checks of /readyz.
+	Ready []ReadyCheck
+	// Metrics counts requests, and is served on Listeners.Metrics; nil: nothing is counted.
+	Metrics *Metrics
+	Limits  Limits
+	Logger  *slog.Logger     // nil: silent
+	Clock   func() time.Time // nil: time.Now
 }
 
 // Server answers HTTP for one node. Make it with New.
@@ -75,6 +79,10 @@ type Server struct {
 	verifying places // verifications asked for by anybody
 	watchers  places
 
+	metrics     *Metrics
+	readyChecks []ReadyCheck
+	ready       ready
+
 	stop     chan struct{} // closed when the node begins to stop
 	stopOnce sync.Once
 
@@ -95,6 +103,7 @@ func New(o Options) (*Server, error) {
 		version: o.Version, limits: o.Limits.withDefaults(), logger: o.Logger, now: o.Clock,
 		stop: make(chan struct{}), policy: policy.Default(),
 	}
+	s.metrics, s.readyChecks = o.Metrics, o.Ready
 	if s.version == "" {
 		s.version = "unknown"
 	}
@@ -143,10 +152,15 @@ func (s *Server) isStopping() bool {
 	}
 }
 
+// metricsConnections is how many connections may be open to the listener of the metrics.
+const metricsConnections = 16
+
 // Listeners is what a Server serves on; either may be nil.
 type Listeners struct {
 	Public *PublicListener
 	Local  net.Listener
+	// Metrics serves /metrics, /healthz and /readyz to whoever reaches it, without TLS; Options.Metrics must be there.
+	Metrics net.Listener
 }
 
 // Serve answers requests until ctx ends, then lets those under way finish, for at most Limits.Drain,
@@ -175,6 +189,9 @@ func (s *Server) Serve(ctx context.Context, l Listeners) error {
 	}
 	if l.Local != nil {
 		start(s.local, limit(l.Local, max(s.limits.Connections/4, 16)), nil)
+	}
+	if l.Metrics != nil {
+		start(s.monitoring(), limit(l.Metrics, metricsConnections), nil)
 	}
 	group.Go(func() error {
 		<-stopped.Done()

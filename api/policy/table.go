@@ -92,7 +92,10 @@ var rows = []Row{
 	// The node.
 	read("status", reading, ScopeNodeRead),
 	read("did-document", reading, ScopeNodeRead),
-	read("openapi", everybody, ScopeNodeRead),
+	// A browser cannot show a token when it opens a page; what these show is in the program, not in the node.
+	open("openapi"),
+	open("explorer"),
+	open("readyz"),
 	read("profiles-list", reading, ScopeNodeRead),
 	read("profiles-show", reading, ScopeNodeRead),
 	read("did-resolve", operating, ScopePeersRead),
@@ -126,6 +129,17 @@ var rows = []Row{
 	read("contacts-mappings", operating, ScopeContactsRead),
 	record("contacts-mappings-save", operating, ScopeContactsWrite),
 	record("contacts-mappings-delete", operating, ScopeContactsWrite),
+
+	// The prototype's paths.
+	read("prototype-contacts", operating, ScopeContactsRead),
+	read("prototype-contact", operating, ScopeContactsRead),
+	record("prototype-create", operating, ScopeContactsWrite),
+	record("prototype-import", operating, ScopeContactsWrite),
+	record("prototype-check", checking, ScopeCheck),
+	read("prototype-organisations", reading, ScopePeersRead),
+	read("prototype-owner", reading, ScopeNodeRead),
+	read("organisations-list", reading, ScopePeersRead),
+	read("organisations-owner", reading, ScopeNodeRead),
 
 	// Keys.
 	read("keys-list", []Role{Admin, Auditor}, ScopeKeysRead),

@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -188,6 +189,7 @@ names with '_' for '-', or in the environment as IHYID_NAME.`,
 	f.String("tls-cert", "", "`file` with the TLS certificate chain, PEM (env IHYID_TLS_CERT)")
 	f.String("tls-key", "", "`file` with its key, PEM (env IHYID_TLS_KEY)")
 	f.Bool("insecure-http-on-loopback", false, "speak plain HTTP at --listen, which must be a loopback address")
+	f.String("metrics-listen", "", "`address` for /metrics, /healthz and /readyz, plain HTTP, such as 127.0.0.1:9464 (env IHYID_METRICS_LISTEN)")
 	f.Bool("local-only", false, "listen for no other node, only on the socket")
 	f.Bool("socket-only", false, "serve the node's own people at the socket only, not at --listen (env IHYID_SOCKET_ONLY)")
 	f.String("api-token-file", "", "")
@@ -248,7 +250,9 @@ func (a *app) serve(ctx context.Context) error {
 			logger.Error("closing the node failed", "error", err)
 		}
 	}()
+	metrics := api.NewMetrics()
 	server, err := api.New(api.Options{
+		Metrics: metrics, Ready: node.Ready,
 		Node: node.Node, Register: node.Register, Search: node.Search, Jobs: node.Jobs, Profiles: node.Profiles, DIDs: node.DIDs,
 		Credentials: node.Credentials, OpenVerify: k.Bool("open_verify"),
 		Version: version(), Logger: logger,
@@ -260,6 +264,17 @@ func (a *app) serve(ctx context.Context) error {
 	listeners, err := a.listen(ctx)
 	if err != nil {
 		return err
+	}
+	if address := k.String("metrics_listen"); address != "" {
+		if listeners.Metrics, err = new(net.ListenConfig).Listen(ctx, "tcp", address); err != nil {
+			for _, l := range []io.Closer{listeners.Local, listeners.Public} {
+				if l != (*api.PublicListener)(nil) {
+					_ = l.Close()
+				}
+			}
+			return fmt.Errorf("cannot listen for metrics: %w", err)
+		}
+		logger.Info("metrics are served", "address", listeners.Metrics.Addr().String())
 	}
 	attrs := []any{"did", node.Node.DID(), "data", a.cfg.Data}
 	if listeners.Public != nil {

@@ -137,6 +137,7 @@ type runningNode struct {
 	Credentials api.Credentials
 	Register    api.Register
 	Search      api.Search
+	Ready       []api.ReadyCheck
 	Jobs        api.Jobs
 	Profiles    map[string]*contacts.Profile
 	DIDs        api.DIDs
@@ -210,7 +211,7 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 	}
 	return &runningNode{
 		Accounts: people, Audit: record,
-		Node: node, Credentials: node, Register: reg, Search: index, Jobs: queue, Profiles: p.profiles, Run: run, DIDs: dids{did.Dereferencer{Resolver: resolver, History: node.History()}, resolver},
+		Node: node, Credentials: node, Register: reg, Search: index, Ready: readyChecks(o.Data, p, reg), Jobs: queue, Profiles: p.profiles, Run: run, DIDs: dids{did.Dereferencer{Resolver: resolver, History: node.History()}, resolver},
 		Close: func() error {
 			web.Close()
 			return p.close()

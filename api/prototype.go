@@ -1,0 +1,199 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"ihyid/api/policy"
+	"ihyid/contacts"
+	"ihyid/exchange"
+	"ihyid/exchange/register"
+	"ihyid/exchange/register/search"
+)
+
+// The paths and shapes of the prototype, for programs that call them already. docs/api.md says what they answer.
+
+// PrototypeContact is a contact as the prototype knew it: five fields, all needed.
+type PrototypeContact struct {
+	ID              uint64 `json:"id,omitempty" readOnly:"true"`
+	FirstName       string `json:"first_name" minLength:"1" maxLength:"400"`
+	LastName        string `json:"last_name" minLength:"1" maxLength:"400"`
+	MotherFirstName string `json:"mother_first_name" minLength:"1" maxLength:"400"`
+	FatherFirstName string `json:"father_first_name" minLength:"1" maxLength:"400"`
+	DateOfBirth     string `json:"date_of_birth" minLength:"10" maxLength:"10" doc:"YYYY-MM-DD." example:"1976-05-07"`
+	PhoneticID      string `json:"phonetic_id,omitempty" readOnly:"true"`
+}
+
+// PrototypeAnswer is what became of one contact.
+type PrototypeAnswer struct {
+	Contact            PrototypeContact   `json:"contact"`
+	Created            bool               `json:"created"`
+	Message            string             `json:"message"`
+	PossibleDuplicates []PrototypeContact `json:"possible_duplicates" nullable:"false"`
+}
+
+// PrototypeImport is what became of several.
+type PrototypeImport struct {
+	Created    int               `json:"created"`
+	Duplicates int               `json:"duplicates"`
+	Contacts   []PrototypeAnswer `json:"contacts" nullable:"false" doc:"In the order in which they were sent."`
+}
+
+// OrganisationView is an organisation: the node's own, or a peer's.
+type OrganisationView struct {
+	exchange.Organisation
+	DID   string `json:"did"`
+	State string `json:"state,omitempty" doc:"Of a peer."`
+}
+
+// creating is what these paths need of the register beyond reading.
+type creating interface {
+	Create(ctx context.Context, c contacts.Contact, by string) (register.Stored, []register.DuplicatePair, error)
+}
+
+func prototypeContact(s register.Stored) PrototypeContact {
+	return PrototypeContact{s.ID, s.FirstName, s.LastName, s.MotherFirstName, s.FatherFirstName, s.DateOfBirth, s.PhoneticID}
+}
+
+// maxPrototypeImport bounds an import that is answered at once; longer lists go to /contacts/import.
+const maxPrototypeImport = 1000
+
+// maxNamedDuplicates bounds how many possible duplicates are named for one contact.
+const maxNamedDuplicates = 20
+
+type prototypeAnswer[T any] struct {
+	Status int
+	Body   T
+}
+
+// createPrototype registers a contact as the prototype did: one whose phonetic id is there already is refused, and who is there is named.
+func (s *Server) createPrototype(ctx context.Context, to creating, in PrototypeContact) (PrototypeAnswer, error) {
+	c := contacts.Contact{FirstName: in.FirstName, LastName: in.LastName, MotherFirstName: in.MotherFirstName, FatherFirstName: in.FatherFirstName, DateOfBirth: in.DateOfBirth}
+	c.Clean()
+	out := PrototypeAnswer{Contact: in, PossibleDuplicates: []PrototypeContact{}}
+	id, ok := contacts.PhoneticID(&c)
+	if !ok {
+		return out, newProblem(codeValidation, "the contact has no phonetic id: every name needs a letter, and the date of birth is YYYY-MM-DD")
+	}
+	out.Contact.ID, out.Contact.PhoneticID = 0, id
+	page, err := s.search.Search(ctx, search.Query{PhoneticID: id}, 0, maxNamedDuplicates)
+	if err != nil {
+		return out, err
+	}
+	for _, d := range page.Contacts {
+		out.PossibleDuplicates = append(out.PossibleDuplicates, prototypeContact(d))
+	}
+	if len(page.Contacts) > 0 {
+		out.Message = "a contact with the same phonetic id is there already; look whether it is the same person"
+		return out, nil
+	}
+	who := "local"
+	if by, ok := policy.CallerOf(ctx); ok && by.Account != policy.SocketAccount {
+		who = by.Account
+	}
+	stored, _, err := to.Create(ctx, c, who)
+	var exists *register.ExistsError
+	if errors.As(err, &exists) { // somebody was faster
+		out.Message = exists.Error()
+		return out, nil
+	}
+	if err != nil {
+		return out, err
+	}
+	out.Contact, out.Created, out.Message = prototypeContact(stored), true, "created"
+	return out, nil
+}
+
+func (s *Server) operatePrototype(h huma.API) {
+	const tag = "Prototype"
+	operate(h, get("prototype-contacts", "/contact/", tag, "List contacts (GET /contacts)"),
+		func(ctx context.Context, in *contactsInput) (*body[[]PrototypeContact], error) {
+			list, err := s.register.List(ctx, in.After, in.Limit)
+			out := make([]PrototypeContact, len(list))
+			for i := range list {
+				out[i] = prototypeContact(list[i])
+			}
+			return asBody(out, err)
+		})
+	operate(h, get("prototype-contact", "/contact/{number}", tag, "Show a contact (GET /contacts/{number})"),
+		func(ctx context.Context, in *struct {
+			Number uint64 `path:"number" doc:"The contact's number."`
+		}) (*body[PrototypeContact], error) {
+			c, err := s.register.Get(ctx, in.Number)
+			return asBody(prototypeContact(c), err)
+		})
+	op := post("prototype-check", "/contact/checkanons", tag, "Say which anonymous contacts are known here (POST /rpc/check-anonymous)")
+	op.MaxBodyBytes = maxAnonymousBody
+	operate(h, op, func(ctx context.Context, in *anonymousInput) (*body[[]Known], error) {
+		known, err := s.register.CheckAnonymous(ctx, in.Body.Uscadis, in.Body.Secrets)
+		if err != nil {
+			return nil, err
+		}
+		answers := make([]Known, len(known))
+		for i, k := range known {
+			answers[i] = Known{in.Body.Uscadis[i], strconv.FormatBool(k)}
+		}
+		return &body[[]Known]{answers}, nil
+	})
+	owner := func(context.Context, *empty) (*body[OrganisationView], error) {
+		return &body[OrganisationView]{OrganisationView{Organisation: s.node.Organisation(), DID: s.node.DID()}}, nil
+	}
+	all := func(ctx context.Context) ([]OrganisationView, error) {
+		peers, err := s.node.Peers(ctx)
+		out := []OrganisationView{{Organisation: s.node.Organisation(), DID: s.node.DID()}}
+		for _, p := range peers {
+			out = append(out, OrganisationView{Organisation: p.Organisation, DID: p.DID, State: string(p.State)})
+		}
+		return out, err
+	}
+	operate(h, get("organisations-list", "/organisations", "Organisations", "List the organisations that this node knows, its own first"),
+		func(ctx context.Context, _ *empty) (*body[List[OrganisationView]], error) {
+			list, err := all(ctx)
+			return asList(list, "", err)
+		})
+	operate(h, get("organisations-owner", "/organisations/node-owner", "Organisations", "Show the organisation of this node"), owner)
+	operate(h, get("prototype-organisations", "/organisation/", tag, "List organisations (GET /organisations)"),
+		func(ctx context.Context, _ *empty) (*body[[]OrganisationView], error) { return asBody(all(ctx)) })
+	operate(h, get("prototype-owner", "/organisation/node-owner", tag, "Show the organisation of this node (GET /organisations/node-owner)"), owner)
+
+	to, ok := s.register.(creating)
+	if !ok || s.search == nil {
+		return
+	}
+	op = post("prototype-create", "/contact/", tag, "Register a contact, unless its phonetic id is there (POST /contacts)")
+	op.DefaultStatus = http.StatusCreated
+	op.Description = "409 with the same form of answer, created false and possible_duplicates filled, where a contact has the same phonetic id."
+	operate(h, op, func(ctx context.Context, in *struct{ Body PrototypeContact }) (*prototypeAnswer[PrototypeAnswer], error) {
+		a, err := s.createPrototype(ctx, to, in.Body)
+		status := http.StatusCreated
+		if !a.Created {
+			status = http.StatusConflict
+		}
+		return &prototypeAnswer[PrototypeAnswer]{status, a}, err
+	})
+	op = post("prototype-import", "/contact/import", tag, "Register up to 1,000 contacts at once (POST /contacts/import)")
+	op.DefaultStatus, op.MaxBodyBytes = http.StatusCreated, 1<<20
+	op.Description = "Contacts whose phonetic id is there are left out, and who is there is named. If one cannot be kept the answer is a problem; those before it are kept."
+	operate(h, op, func(ctx context.Context, in *struct {
+		Body []PrototypeContact `nullable:"false" minItems:"1" maxItems:"1000"`
+	}) (*prototypeAnswer[PrototypeImport], error) {
+		out := PrototypeImport{Contacts: make([]PrototypeAnswer, 0, min(len(in.Body), maxPrototypeImport))}
+		for _, c := range in.Body {
+			a, err := s.createPrototype(ctx, to, c)
+			if err != nil {
+				return nil, err
+			}
+			if a.Created {
+				out.Created++
+			} else {
+				out.Duplicates++
+			}
+			out.Contacts = append(out.Contacts, a)
+		}
+		return &prototypeAnswer[PrototypeImport]{http.StatusCreated, out}, nil
+	})
+}
