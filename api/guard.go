@@ -23,6 +23,7 @@ func (s *Server) guard(router *mux.Router) {
 				fail(w, r, err)
 				return
 			}
+			next := s.once(operation, next)
 			if row, _ := s.policy.Row(operation); row.Recorded && s.audit != nil {
 				s.recorded(w, r, row, next)
 				return

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ihyid/api/accounts"
+	"ihyid/api/replay"
 	"ihyid/contacts"
 	"ihyid/exchange"
 	"ihyid/exchange/register"
@@ -231,6 +232,9 @@ var errorRows = []struct {
 	{register.ErrOptions, exchange.CodeInvalid, ""},
 	{search.ErrQuery, codeValidation, ""},
 	{search.ErrBuilding, codeBuilding, ""},
+	{replay.ErrReused, exchange.CodeConflict, ""},
+	{replay.ErrUnder, exchange.CodeConflict, ""},
+	{replay.ErrFull, codeBusy, ""},
 	{contacts.ErrTooLarge, exchange.CodeTooLarge, ""},
 	{contacts.ErrUnknownProfile, exchange.CodeUnknownProfile, ""},
 	{jobs.ErrNotFound, exchange.CodeNotFound, "there is no such job, or no longer"},

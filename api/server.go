@@ -16,6 +16,7 @@ import (
 	"ihyid/api/accounts"
 	"ihyid/api/audit"
 	"ihyid/api/policy"
+	"ihyid/api/replay"
 	"ihyid/contacts"
 )
 
@@ -40,6 +41,8 @@ type Options struct {
 	SocketOnly bool
 	// TrustForwarded takes the caller's address from the last X-Forwarded-For, which a proxy on this machine sets.
 	TrustForwarded bool
+	// Replay remembers answers for Idempotency-Keys; nil: the header is not looked at.
+	Replay *replay.Memory
 	// Ready are the checks of /readyz.
 	Ready []ReadyCheck
 	// Metrics counts requests, and is served on Listeners.Metrics; nil: nothing is counted.
@@ -79,6 +82,7 @@ type Server struct {
 	verifying places // verifications asked for by anybody
 	watchers  places
 
+	replay      *replay.Memory
 	metrics     *Metrics
 	readyChecks []ReadyCheck
 	ready       ready
@@ -103,7 +107,7 @@ func New(o Options) (*Server, error) {
 		version: o.Version, limits: o.Limits.withDefaults(), logger: o.Logger, now: o.Clock,
 		stop: make(chan struct{}), policy: policy.Default(),
 	}
-	s.metrics, s.readyChecks = o.Metrics, o.Ready
+	s.replay, s.metrics, s.readyChecks = o.Replay, o.Metrics, o.Ready
 	if s.version == "" {
 		s.version = "unknown"
 	}

@@ -252,7 +252,7 @@ func (a *app) serve(ctx context.Context) error {
 	}()
 	metrics := api.NewMetrics()
 	server, err := api.New(api.Options{
-		Metrics: metrics, Ready: node.Ready,
+		Metrics: metrics, Ready: node.Ready, Replay: node.Replay,
 		Node: node.Node, Register: node.Register, Search: node.Search, Jobs: node.Jobs, Profiles: node.Profiles, DIDs: node.DIDs,
 		Credentials: node.Credentials, OpenVerify: k.Bool("open_verify"),
 		Version: version(), Logger: logger,

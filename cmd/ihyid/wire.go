@@ -21,6 +21,7 @@ import (
 	"ihyid/api/audit"
 	"ihyid/api/outbound"
 	"ihyid/api/policy"
+	"ihyid/api/replay"
 	"ihyid/contacts"
 	"ihyid/credentials"
 	"ihyid/did"
@@ -138,6 +139,7 @@ type runningNode struct {
 	Register    api.Register
 	Search      api.Search
 	Ready       []api.ReadyCheck
+	Replay      *replay.Memory
 	Jobs        api.Jobs
 	Profiles    map[string]*contacts.Profile
 	DIDs        api.DIDs
@@ -211,7 +213,7 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 	}
 	return &runningNode{
 		Accounts: people, Audit: record,
-		Node: node, Credentials: node, Register: reg, Search: index, Ready: readyChecks(o.Data, p, reg), Jobs: queue, Profiles: p.profiles, Run: run, DIDs: dids{did.Dereferencer{Resolver: resolver, History: node.History()}, resolver},
+		Node: node, Credentials: node, Register: reg, Search: index, Ready: readyChecks(o.Data, p, reg), Replay: replay.New(p.store, nil), Jobs: queue, Profiles: p.profiles, Run: run, DIDs: dids{did.Dereferencer{Resolver: resolver, History: node.History()}, resolver},
 		Close: func() error {
 			web.Close()
 			return p.close()
