@@ -40,7 +40,7 @@ func (silentDIDs) Flush(string) {}
 // with 401 or 403 exactly where the table refuses.
 func TestPolicyWalk(t *testing.T) {
 	p := newPeople(t, accounts.Options{OIDC: &accounts.OIDC{Issuer: "https://provider.invalid"}})
-	r := serve(t, &fakeNode{}, withPeople(p), func(o *api.Options) { o.DIDs, o.Credentials, o.OpenVerify = silentDIDs{}, realNode(t, "web"), true }, kept(t))
+	r := serve(t, &fakeNode{}, withPeople(p), func(o *api.Options) { o.DIDs, o.Credentials, o.OpenVerify = silentDIDs{}, realNode(t, "web"), true })
 	r.jobs.watch = func(context.Context, string) (<-chan jobs.Job, error) {
 		ch := make(chan jobs.Job)
 		close(ch)

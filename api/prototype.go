@@ -8,7 +8,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"ihyid/api/policy"
 	"ihyid/contacts"
 	"ihyid/exchange"
 	"ihyid/exchange/register"
@@ -50,11 +49,6 @@ type OrganisationView struct {
 	State string `json:"state,omitempty" doc:"Of a peer."`
 }
 
-// creating is what these paths need of the register beyond reading.
-type creating interface {
-	Create(ctx context.Context, c contacts.Contact, by string) (register.Stored, []register.DuplicatePair, error)
-}
-
 func prototypeContact(s register.Stored) PrototypeContact {
 	return PrototypeContact{s.ID, s.FirstName, s.LastName, s.MotherFirstName, s.FatherFirstName, s.DateOfBirth, s.PhoneticID}
 }
@@ -71,7 +65,7 @@ type prototypeAnswer[T any] struct {
 }
 
 // createPrototype registers a contact as the prototype did: one whose phonetic id is there already is refused, and who is there is named.
-func (s *Server) createPrototype(ctx context.Context, to creating, in PrototypeContact) (PrototypeAnswer, error) {
+func (s *Server) createPrototype(ctx context.Context, in PrototypeContact) (PrototypeAnswer, error) {
 	c := contacts.Contact{FirstName: in.FirstName, LastName: in.LastName, MotherFirstName: in.MotherFirstName, FatherFirstName: in.FatherFirstName, DateOfBirth: in.DateOfBirth}
 	c.Clean()
 	out := PrototypeAnswer{Contact: in, PossibleDuplicates: []PrototypeContact{}}
@@ -91,11 +85,7 @@ func (s *Server) createPrototype(ctx context.Context, to creating, in PrototypeC
 		out.Message = "a contact with the same phonetic id is there already; look whether it is the same person"
 		return out, nil
 	}
-	who := "local"
-	if by, ok := policy.CallerOf(ctx); ok && by.Account != policy.SocketAccount {
-		who = by.Account
-	}
-	stored, _, err := to.Create(ctx, c, who)
+	stored, _, err := s.register.Create(ctx, c, caller(ctx))
 	var exists *register.ExistsError
 	if errors.As(err, &exists) { // somebody was faster
 		out.Message = exists.Error()
@@ -160,15 +150,14 @@ func (s *Server) operatePrototype(h huma.API) {
 		func(ctx context.Context, _ *empty) (*body[[]OrganisationView], error) { return asBody(all(ctx)) })
 	operate(h, get("prototype-owner", "/organisation/node-owner", tag, "Show the organisation of this node (GET /organisations/node-owner)"), owner)
 
-	to, ok := s.register.(creating)
-	if !ok || s.search == nil {
-		return
+	if s.search == nil {
+		return // who is there already is found by searching
 	}
 	op = post("prototype-create", "/contact/", tag, "Register a contact, unless its phonetic id is there (POST /contacts)")
 	op.DefaultStatus = http.StatusCreated
 	op.Description = "409 with the same form of answer, created false and possible_duplicates filled, where a contact has the same phonetic id."
 	operate(h, op, func(ctx context.Context, in *struct{ Body PrototypeContact }) (*prototypeAnswer[PrototypeAnswer], error) {
-		a, err := s.createPrototype(ctx, to, in.Body)
+		a, err := s.createPrototype(ctx, in.Body)
 		status := http.StatusCreated
 		if !a.Created {
 			status = http.StatusConflict
@@ -183,7 +172,7 @@ func (s *Server) operatePrototype(h huma.API) {
 	}) (*prototypeAnswer[PrototypeImport], error) {
 		out := PrototypeImport{Contacts: make([]PrototypeAnswer, 0, min(len(in.Body), maxPrototypeImport))}
 		for _, c := range in.Body {
-			a, err := s.createPrototype(ctx, to, c)
+			a, err := s.createPrototype(ctx, c)
 			if err != nil {
 				return nil, err
 			}
