@@ -31,6 +31,7 @@ type epoch struct {
 	Evaluations uint64         `json:"evaluations"` // responder: points evaluated for the peer in it, also in exchanges that failed
 	Tags        uint64         `json:"tags"`        // initiator: tags that the peer published in it, likewise
 	Standing    []standing     `json:"standing"`
+	Rows        []byte         `json:"rows,omitempty"` // of the own row numbers
 }
 
 // standing are the sets of one finished exchange of an epoch; a later exchange of the epoch builds on them. Their chunks stay where they were.
@@ -39,12 +40,13 @@ type standing struct {
 	Transcript string `json:"transcript"`
 	Points     uint64 `json:"points"`
 	Tags       uint64 `json:"tags"`
+	Pairs      uint64 `json:"pairs"`          // in the result after it
 	Seed       []byte `json:"seed,omitempty"` // initiator: of the blinding
 }
 
 // base names what stands in an epoch; both sides must mean the same. It is "" where nothing does.
 func (e *epoch) base() string {
-	if e == nil || len(e.Standing) == 0 {
+	if e == nil || len(e.Standing) == 0 || len(e.Rows) == 0 {
 		return ""
 	}
 	h := sha256.New()
@@ -339,12 +341,19 @@ func (n *Node) stand(tx *store.Tx, s *session) (keep []string, err error) {
 			return nil, err
 		}
 	}
-	st := standing{Exchange: s.ID, Transcript: s.Transcript, Points: s.OwnCount, Tags: s.PeerCount, Seed: s.Seed}
-	keep = []string{setKnown, setTags}
+	st := standing{Exchange: s.ID, Transcript: s.Transcript, Points: s.OwnCount, Tags: s.PeerCount, Pairs: s.Pairs + s.Maybes, Seed: s.Seed}
+	keep = []string{setKnown, setTags, setLive, setResult}
 	if s.Role == Responder {
 		st.Points, st.Tags, st.Seed = s.PeerCount, s.OwnCount, nil
-		keep = []string{setOutputs, setBundle}
+		keep = []string{setOutputs, setBundle, setLive, setResult}
 	}
+	if last := len(e.Standing) - 1; last >= 0 { // what this one says of claims and answers is of the whole epoch
+		before := e.Standing[last].Exchange
+		if err := errors.Join(dropAll(tx, n.kept.chunks, before+"/"+setLive+"/"), dropAll(tx, n.kept.chunks, before+"/"+setResult+"/")); err != nil {
+			return nil, err
+		}
+	}
+	e.Rows = s.Rows
 	e.Standing = append(e.Standing, st)
 	return keep, n.kept.epochs.Put(tx, s.epochKey(), *e)
 }
@@ -355,7 +364,7 @@ func (n *Node) settle(tx *store.Tx, s *session) error {
 	if err != nil {
 		return err
 	}
-	s.Arrived, s.Seed = nil, nil
+	s.Arrived, s.Seed, s.Rows = nil, nil, nil
 	if err := n.dropPayloads(tx, s.ID, max(s.FileMade, s.FileTaken)); err != nil {
 		return err
 	}

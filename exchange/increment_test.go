@@ -3,12 +3,17 @@ package exchange
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"ihyid/contacts"
+	"ihyid/exchange/answer"
 	"ihyid/exchange/merkle"
+	"ihyid/exchange/register"
+	"ihyid/exchange/voprf"
 	"ihyid/store"
 )
 
@@ -59,8 +64,8 @@ func TestIncrement(t *testing.T) {
 	if second.State != StateDone || second.InCommon != first.InCommon+5 || second.OwnCount != merkle.PaddedCount(10) || second.PeerCount != second.OwnCount {
 		t.Fatalf("%+v after %+v", second, first)
 	}
-	// Claims and answers are of all that is in common; the rest is of the least size that padding gives.
-	claims := second.InCommon * (72 + 37)
+	// Claims and answers are of the five that are new in common; the rest is of the least size that padding gives.
+	claims := 5 * (72 + 37)
 	if rest := *total - claims; rest > 256*(32+32+16)+64+len(`null`)*2 {
 		t.Errorf("%d bytes beside the claims and answers; the first time %d", rest, whole)
 	}
@@ -210,5 +215,110 @@ func TestWithdrawn(t *testing.T) {
 		if len(found) != 1 {
 			t.Errorf("%s: %+v", n.host, found)
 		}
+	}
+}
+
+// TestChangedAndDeleted changes and deletes contacts in common, on either side, within an epoch: only what changed crosses the wire, and both sides
+// have what a run from the beginning gives.
+func TestChangedAndDeleted(t *testing.T) {
+	w, a, b := friends(t)
+	a.importCSV(people(0, 300))
+	b.importCSV(people(200, 500))
+	total := w.traffic()
+	first := a.runBy(ProtocolVOPRF, b)
+	if first.State != StateDone || first.InCommon < 90 {
+		t.Fatalf("%+v", first)
+	}
+	matched := func(n *testNode, id string) map[uint64]bool {
+		found, err := n.Matches(t.Context(), id)
+		must(t, err)
+		out := map[uint64]bool{}
+		for _, m := range found {
+			out[m.Contact] = true
+		}
+		return out
+	}
+	some := func(n *testNode, count int) (out []uint64) {
+		for c := range matched(n, first.ID) {
+			if out = append(out, c); len(out) == count {
+				break
+			}
+		}
+		return out
+	}
+	gone := some(a, 2)
+	must(t, a.reg.Delete(t.Context(), "test", gone[0]))
+	_, _, err := a.reg.Update(t.Context(), gone[1], 0, register.Patch{contacts.FirstName: "Zaynab"}, "test")
+	must(t, err)
+	goneB := some(b, 2)
+	must(t, b.reg.Delete(t.Context(), "test", goneB...))
+	*total = 0
+	second := a.runBy(ProtocolVOPRF, b)
+	if second.State != StateDone {
+		t.Fatalf("%+v", second)
+	}
+	if most := 256*(32+32+16) + 8*(voprf.ClaimSize+answer.Size) + 128; *total > most {
+		t.Errorf("%d bytes for four changes, want at most %d", *total, most)
+	}
+	for n, ids := range map[*testNode][]uint64{a: gone, b: goneB} {
+		now := matched(n, second.ID)
+		for _, id := range ids {
+			if now[id] {
+				t.Errorf("%s: contact %d, changed or deleted, is still in common", n.host, id)
+			}
+		}
+	}
+	_, err = a.RollEpochs(t.Context(), "")
+	must(t, err)
+	whole := a.runBy(ProtocolVOPRF, b)
+	if whole.State != StateDone || whole.InCommon != second.InCommon || whole.InCommon >= first.InCommon {
+		t.Errorf("increment %d, whole %d, first %d in common", second.InCommon, whole.InCommon, first.InCommon)
+	}
+	for _, n := range []*testNode{a, b} {
+		if got, want := matched(n, second.ID), matched(n, whole.ID); !maps.Equal(got, want) {
+			t.Errorf("%s: the increment has %d matches, a run from the beginning %d", n.host, len(got), len(want))
+		}
+	}
+}
+
+// TestHostileIncrement has a peer build on what does not stand.
+func TestHostileIncrement(t *testing.T) {
+	row, other := answer.Row{1}, answer.Row{2}
+	stands := live{set: 0, index: 4, row: row, tag: [voprf.TagSize]byte{7}}
+	claim := voprf.Claim{Set: 0, Index: 4, Row: row, Tag: stands.tag, Sealed: [32]byte{1}}
+	for name, claims := range map[string][]voprf.Claim{
+		"taken back but never made": {voprf.Withdrawal(0, 4, other)},
+		"made again":                {claim},
+		"four rows of one point": {
+			{Set: 0, Index: 4, Row: answer.Row{2}, Tag: stands.tag}, {Set: 0, Index: 4, Row: answer.Row{3}, Tag: stands.tag}, {Set: 0, Index: 4, Row: answer.Row{4}, Tag: stands.tag},
+		},
+	} {
+		if err := applyClaims(map[live]struct{}{stands: {}}, claims); CodeOf(err) != CodeMismatch {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	stood := map[live]struct{}{stands: {}}
+	if err := applyClaims(stood, []voprf.Claim{voprf.Withdrawal(0, 4, row)}); err != nil || len(stood) != 0 {
+		t.Errorf("%v %v", stood, err)
+	}
+	mine := claimed{row: {contact: 1, keys: 1}}
+	pair := answer.Answer{Initiator: row, Responder: other, Keys: 1, Tier: answer.Match}
+	before, err := answer.Encode([]answer.Answer{pair})
+	must(t, err)
+	for name, a := range map[string]answer.Answer{
+		"repeated":                 pair,
+		"takes back what is not":   {Initiator: row, Responder: row, Tier: answer.Withdrawn},
+		"withdrawn, never claimed": {Initiator: other, Tier: answer.Withdrawn},
+	} {
+		changes, err := answer.Encode([]answer.Answer{a})
+		must(t, err)
+		if _, err := applyAnswers(before, changes, mine); CodeOf(err) != CodeMismatch {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	changes, err := changedAnswers(before, nil, nil)
+	must(t, err)
+	if whole, err := applyAnswers(before, changes, mine); err != nil || len(whole) != 0 {
+		t.Errorf("%x %v", whole, err)
 	}
 }

@@ -32,6 +32,7 @@ type protocol struct {
 type committed struct {
 	commitment           *merkle.Commitment
 	epoch, pk            string
+	rows                 []byte            // what the own row numbers come from
 	basePoints, baseTags uint64            // that the exchange builds on
 	keep                 map[string][]byte // sets to be stored with it, by name
 }

@@ -75,6 +75,7 @@ func (n *Node) statement(s *session, started, ended string) Statement {
 		if s.Role == Responder {
 			points, tags = tags, points
 		}
+		st.AnswersRoot = s.WholeRoot
 		st.Evaluations, st.Tags = fmt.Sprint(s.BasePoints+points), fmt.Sprint(s.BaseTags+tags)
 	}
 	return st

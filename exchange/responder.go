@@ -458,7 +458,7 @@ func (n *Node) commitOwn(ctx context.Context, t *jobs.Task, s *session) error {
 	return n.advance(ctx, s, StateOpening, func(tx *store.Tx, s *session) error {
 		s.Sets[setTags], s.OwnRoot, s.OwnCount = set.commitment, set.commitment.Root.String(), set.commitment.Count
 		s.Epoch, s.PK, s.State = set.epoch, set.pk, StateAccepted
-		s.BasePoints, s.BaseTags = set.basePoints, set.baseTags
+		s.BasePoints, s.BaseTags, s.Rows = set.basePoints, set.baseTags, set.rows
 		for name, data := range set.keep {
 			chunk := merkle.MaxChunkBytes
 			if name == setTags {

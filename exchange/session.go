@@ -53,7 +53,11 @@ type session struct {
 
 	Seed       []byte                        `json:"seed"` // of the own set and the own row numbers
 	Sets       map[string]*merkle.Commitment `json:"sets"`
-	Arrived    map[string][]edges            `json:"arrived"` // of sets that come in chunks; a chunk that is missing has no edges
+	Arrived    map[string][]edges            `json:"arrived"`                // of sets that come in chunks; a chunk that is missing has no edges
+	Rows       []byte                        `json:"rows,omitempty"`         // voprf: of the own row numbers, the same throughout an epoch
+	Live       uint64                        `json:"live,omitempty"`         // voprf: claims of the epoch that stand after this exchange
+	BasePairs  uint64                        `json:"base_pairs,omitempty"`   // voprf: answers that stood before it
+	WholeRoot  string                        `json:"answers_root,omitempty"` // voprf: root over all pairs that stand after it
 	OwnRoot    string                        `json:"own_root,omitempty"`
 	OwnCount   uint64                        `json:"own_count,omitempty"`
 	PeerRoot   string                        `json:"peer_root,omitempty"`
@@ -237,7 +241,7 @@ func (n *Node) endSession(ctx context.Context, s *session, why error) error {
 // dropChunks removes the sets of an exchange that has ended, and the seed that its noise and rows came from; their roots
 // stay in its messages and its receipt.
 func (n *Node) dropChunks(tx *store.Tx, s *session) error {
-	s.Arrived, s.Seed = nil, nil
+	s.Arrived, s.Seed, s.Rows = nil, nil, nil
 	return errors.Join(dropAll(tx, n.kept.chunks, s.ID+"/"), n.dropPayloads(tx, s.ID, max(s.FileMade, s.FileTaken)))
 }
 

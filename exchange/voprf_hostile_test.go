@@ -382,7 +382,7 @@ func TestHostileResponder(t *testing.T) {
 		"more answers than stated": {at: kindResult, lie: func(_ *testNode, s *session, _ *store.Tx) error {
 			s.Pairs++
 			return nil
-		}, want: stopped("do not add up")},
+		}, want: stopped("do not add up", "not as many")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var points []byte
@@ -415,6 +415,8 @@ func TestHostileResponder(t *testing.T) {
 				}
 				return &resp, err
 			}
+			_, err := a.RollEpochs(t.Context(), "") // so that there is something to answer
+			must(t, err)
 			before, err := a.Receipts(t.Context())
 			must(t, err)
 			e, err := a.StartExchange(t.Context(), Request{Peer: b.DID(), Profile: "soundex/1", Protocol: ProtocolVOPRF, Purpose: "a test"})

@@ -35,6 +35,9 @@ func (n *Node) prepareVOPRF(ctx context.Context, t *jobs.Task, s *session, own *
 		s.Base = e.base()
 		s.BasePoints, s.BaseTags = e.sums()
 	}
+	if s.Rows, s.BasePairs = s.Seed, 0; s.Base != "" {
+		s.Rows, s.BasePairs = e.Rows, e.Standing[len(e.Standing)-1].Pairs
+	}
 	known, err := n.knownDigests(ctx, s)
 	if err != nil {
 		return nil, err
@@ -265,8 +268,18 @@ func (n *Node) prepareClaims(ctx context.Context, s *session, to peerAddress) er
 		seeds[i] = [32]byte(b.Seed)
 	}
 	seeds[len(before)] = s.seed32()
+	standsNow, err := n.standingList(ctx, s, setLive)
+	if err != nil {
+		return err
+	}
+	stood, err := decodeLive(standsNow)
+	if err != nil {
+		return err
+	}
 	var claims []voprf.Claim
+	var stands []live
 	rows := claimed{}
+	rowSeed := [32]byte(s.Rows)
 	for d := range own.digests {
 		k, ok := evaluated[own.digests[d]]
 		if !ok {
@@ -276,12 +289,24 @@ func (n *Node) prepareClaims(ctx context.Context, s *session, to peerAddress) er
 			continue
 		}
 		for _, h := range own.holders(d) {
-			row := rowOf(s.seed32(), h.contact)
-			claims = append(claims, voprf.NewClaim(seeds[k.set], &own.digests[d], k.set, k.index, row, &k.output, &transcript))
+			row := rowOf(rowSeed, h.contact)
+			place := live{k.set, k.index, row, k.output.Tag()}
+			// A contact may have one digest under several keys: that is one claim.
+			if n := len(stands); n == 0 || stands[n-1] != place {
+				stands = append(stands, place)
+				if _, ok := stood[place]; ok {
+					delete(stood, place)
+				} else {
+					claims = append(claims, voprf.NewClaim(seeds[k.set], &own.digests[d], k.set, k.index, row, &k.output, &transcript))
+				}
+			}
 			got := rows[row]
 			got.contact, got.keys = h.contact, got.keys|1<<h.key
 			rows[row] = got
 		}
+	}
+	for place := range stood { // of contacts that are no more, or have that digest no more
+		claims = append(claims, voprf.Withdrawal(place.set, place.index, place.row))
 	}
 	data, err := voprf.EncodeClaims(claims)
 	if err != nil {
@@ -291,9 +316,9 @@ func (n *Node) prepareClaims(ctx context.Context, s *session, to peerAddress) er
 	if err != nil {
 		return err
 	}
-	s.Sets[setClaims], s.State = commitment, StateClaiming
+	s.Sets[setClaims], s.State, s.Live = commitment, StateClaiming, uint64(len(stands))
 	return n.store.Update(ctx, func(tx *store.Tx) error {
-		for set, data := range map[string][]byte{setClaims: data, setTags: tags, setRows: encodeClaimed(rows)} {
+		for set, data := range map[string][]byte{setClaims: data, setTags: tags, setRows: encodeClaimed(rows), setLive: encodeLive(stands)} {
 			if err := n.putSet(tx, s.ID, set, data, merkle.MaxChunkBytes); err != nil {
 				return err
 			}
@@ -363,14 +388,14 @@ func (n *Node) awaitAnswers(ctx context.Context, t *jobs.Task, s *session, to pe
 		if a.Exchange != s.ID || a.Transcript != s.Transcript {
 			return fail(CodeMismatch, "the other node's answers are of another exchange")
 		}
-		// Every claim concerns at most maxSharers contacts of the responder, or one that was withdrawn.
-		if err := a.Commitment.Validate(answer.Size, s.Sets[setClaims].Count*(maxSharers+1)); err != nil {
+		// Every claim that stands concerns at most maxSharers contacts of the responder; each new one may be answered as withdrawn, and each pair that stood.
+		if err := a.Commitment.Validate(answer.Size, s.Live*maxSharers+s.Sets[setClaims].Count+s.BasePairs); err != nil {
 			return &Error{Code: CodeCommitment, Detail: "the other node's commitment to its answers is wrong", Err: err}
 		}
 		matches, err1 := parseCount(a.Matches)
 		possibles, err2 := parseCount(a.Possibles)
-		if err1 != nil || err2 != nil || matches > a.Commitment.Count || matches+possibles > a.Commitment.Count { // the rest are withdrawn
-			return fail(CodeCommitment, "the numbers of matches and possibles do not add up to the number of answers")
+		if most := s.Live * maxSharers; err1 != nil || err2 != nil || matches > most || possibles > most-matches {
+			return fail(CodeCommitment, "the numbers of matches and possibles do not add up to what the claims can give")
 		}
 		s.Sets[setAnswers], s.State = &a.Commitment, StateAnswering
 		s.Pairs, s.Maybes = matches, possibles
@@ -392,7 +417,18 @@ func (n *Node) fetchAnswers(ctx context.Context, s *session, to peerAddress) err
 	if err != nil {
 		return err
 	}
-	pairs, err := pairsFromAnswers(p, mine, data, func(a *answer.Answer) (own, theirs answer.Row) { return a.Initiator, a.Responder })
+	before, err := n.standingList(ctx, s, setResult)
+	if err != nil {
+		return err
+	}
+	whole, err := applyAnswers(before, data, mine)
+	if err != nil {
+		return err
+	}
+	if s.WholeRoot, err = rootOf(whole, answer.Size); err != nil {
+		return err
+	}
+	pairs, err := pairsFromAnswers(p, mine, whole, func(a *answer.Answer) (own, theirs answer.Row) { return a.Initiator, a.Responder })
 	if err != nil {
 		return err
 	}
@@ -403,6 +439,9 @@ func (n *Node) fetchAnswers(ctx context.Context, s *session, to peerAddress) err
 	s.State = StateReceipt
 	return n.store.Update(ctx, func(tx *store.Tx) error {
 		if err := n.putMatches(tx, s, matches); err != nil {
+			return err
+		}
+		if err := n.putSet(tx, s.ID, setResult, whole, merkle.MaxChunkBytes); err != nil {
 			return err
 		}
 		return n.putSession(tx, s)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"ihyid/exchange/answer"
@@ -23,7 +24,8 @@ func (n *Node) commitVOPRF(ctx context.Context, t *jobs.Task, s *session, own *o
 		return nil, err
 	}
 	c := &committed{epoch: e.ID, pk: hex.EncodeToString(key.Public().Bytes())}
-	if s.Base != "" {
+	if c.rows = s.Seed; s.Base != "" {
+		c.rows = e.Rows
 		c.basePoints, c.baseTags = e.sums()
 	}
 	before, err := n.publishedBefore(ctx, s)
@@ -162,7 +164,7 @@ func (n *Node) onOffer(ctx context.Context, m *message, _ *peerRecord) (*reply, 
 		if s.Protocol != ProtocolVOPRF || s.State != StateAccepted || !complete(s.Arrived[setBundle]) {
 			return nil, nil, nil, notYet(s)
 		}
-		if err := a.Commitment.Validate(voprf.ClaimSize, (s.BasePoints+s.PeerCount)*voprf.MaxRowsPerPoint); err != nil {
+		if err := a.Commitment.Validate(voprf.ClaimSize, (s.BasePoints+s.PeerCount)*2*voprf.MaxRowsPerPoint); err != nil {
 			return nil, nil, nil, &Error{Code: CodeCommitment, Detail: "the commitment to the claims is wrong", Err: err}
 		}
 		s.Sets[setClaims], s.State = &a.Commitment, StateClaiming
@@ -192,10 +194,6 @@ func (n *Node) matchVOPRF(ctx context.Context, t *jobs.Task, s *session) error {
 	if all, err = appendPublished(all, new); err != nil {
 		return err
 	}
-	tags := make(map[[voprf.TagSize]byte]int, len(all))
-	for i := range all {
-		tags[all[i].output.Tag()] = i
-	}
 	sets, _, err := n.standingSets(ctx, s, setBundle)
 	if err != nil {
 		return err
@@ -221,61 +219,89 @@ func (n *Node) matchVOPRF(ctx context.Context, t *jobs.Task, s *session) error {
 	if err != nil {
 		return err
 	}
+	before, err := n.standingList(ctx, s, setLive)
+	if err != nil {
+		return err
+	}
+	stood, err := decodeLive(before)
+	if err != nil {
+		return err
+	}
 	t.Describe("claims", "checking the claims")
-	openings, digestOf := make([]voprf.Opening, len(claims)), make([]*[32]byte, len(claims))
-	for i, c := range claims {
-		k, ok := tags[c.Tag]
-		if !ok {
+	digests := tagsOf(stood, claims, all)
+	var openings []voprf.Opening
+	for _, c := range claims {
+		if c.Withdrawn() {
+			continue
+		}
+		k, ok := digests[c.Tag]
+		if !ok || k < 0 {
 			return fail(CodeMismatch, "a claim is of a contact that this node does not have; the result is refused")
 		}
-		digestOf[i] = &all[k].digest
-		openings[i] = voprf.Opening{Claim: c, Point: [voprf.PointSize]byte(sets[c.Set][int(c.Index)*voprf.PointSize:]), Digest: &all[k].digest, Output: &all[k].output}
+		openings = append(openings, voprf.Opening{Claim: c, Point: [voprf.PointSize]byte(sets[c.Set][int(c.Index)*voprf.PointSize:]), Digest: &all[k].digest, Output: &all[k].output})
 	}
 	untrue, err := voprf.CheckClaims(ctx, &transcript, openings)
 	if err != nil {
 		return err
 	}
 	if len(untrue) > 0 {
-		return fail(CodeMismatch, "%d of %d claims are not true; the result is refused", len(untrue), len(claims))
+		return fail(CodeMismatch, "%d of %d claims are not true; the result is refused", len(untrue), len(openings))
+	}
+	if err := applyClaims(stood, claims); err != nil {
+		return err
 	}
 	p, err := n.sessionProfile(s)
 	if err != nil {
 		return err
 	}
+	var concerned []holding
+	place := func(tag [voprf.TagSize]byte) (int, bool) {
+		return slices.BinarySearchFunc(own.digests, all[digests[tag]].digest, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
+	}
+	for l := range stood {
+		if d, ok := place(l.tag); ok {
+			concerned = append(concerned, own.holders(d)...)
+		}
+	}
 	// Contacts that were deleted since the exchange began are withdrawn as well.
-	there, err := n.stillThere(ctx, own)
+	there, err := n.stillThere(ctx, &ownSet{holdings: concerned})
 	if err != nil {
 		return err
 	}
 	agreed := pairing{}
 	withdrawn := map[answer.Row]bool{}
-	for i, c := range claims {
-		d, ok := slices.BinarySearchFunc(own.digests, *digestOf[i], func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
+	for l := range stood {
+		d, ok := place(l.tag)
 		if !ok {
-			withdrawn[c.Row] = true
 			continue
 		}
-		stays := false
 		for _, h := range own.holders(d) {
-			id, ok := there[h.contact]
-			if stays = stays || ok; ok {
-				agreed[pairKey{id, c.Row}] |= 1 << h.key
+			if id, ok := there[h.contact]; ok {
+				agreed[pairKey{id, l.row}] |= 1 << h.key
 			}
 		}
-		if !stays {
-			withdrawn[c.Row] = true
+	}
+	for _, o := range openings {
+		d, ok := place(o.Claim.Tag)
+		stays := func(h holding) bool { _, ok := there[h.contact]; return ok }
+		if !ok || !slices.ContainsFunc(own.holders(d), stays) {
+			withdrawn[o.Claim.Row] = true
 		}
 	}
 	pairs := s.disclosed(agreed.pairs(p))
-	seed := s.seed32()
-	answers := make([]answer.Answer, len(pairs), len(pairs)+len(withdrawn))
+	answers := make([]answer.Answer, len(pairs))
 	for i, q := range pairs {
-		answers[i] = answer.Answer{Initiator: q.row, Responder: rowOf(seed, q.contact), Keys: q.keys, Tier: answerTier(q.tier)}
+		answers[i] = answer.Answer{Initiator: q.row, Responder: rowOf([32]byte(s.Rows), q.contact), Keys: q.keys, Tier: answerTier(q.tier)}
 	}
-	for row := range withdrawn {
-		answers = append(answers, answer.Answer{Initiator: row, Tier: answer.Withdrawn})
+	whole, err := answer.Encode(answers)
+	if err != nil {
+		return err
 	}
-	data, err := answer.Encode(answers)
+	stoodBefore, err := n.standingList(ctx, s, setResult)
+	if err != nil {
+		return err
+	}
+	data, err := changedAnswers(stoodBefore, answers, withdrawn)
 	if err != nil {
 		return err
 	}
@@ -283,10 +309,16 @@ func (n *Node) matchVOPRF(ctx context.Context, t *jobs.Task, s *session) error {
 	if err != nil {
 		return err
 	}
+	root, err := rootOf(whole, answer.Size)
+	if err != nil {
+		return err
+	}
 	return n.advance(ctx, s, StateMatching, func(tx *store.Tx, s *session) error {
 		matches := s.setResult(p, pairs)
-		s.Sets[setAnswers], s.State = commitment, StateAnswering
-		if err := n.putMatches(tx, s, matches); err != nil {
+		s.Sets[setAnswers], s.State, s.WholeRoot = commitment, StateAnswering, root
+		err := errors.Join(n.putMatches(tx, s, matches), n.putSet(tx, s.ID, setLive, encodeLive(slices.Collect(maps.Keys(stood))), merkle.MaxChunkBytes),
+			n.putSet(tx, s.ID, setResult, whole, merkle.MaxChunkBytes))
+		if err != nil {
 			return err
 		}
 		return n.putSet(tx, s.ID, setAnswers, data, commitment.ChunkEntries*answer.Size)

@@ -26,7 +26,8 @@ const (
 	Size = 2*RowSize + 4 + 1
 )
 
-// Row stands for a contact within one exchange. It is random and means nothing outside.
+// Row stands for a contact within one exchange, or within one epoch where exchanges build on one another. It is random and
+// means nothing outside.
 type Row [RowSize]byte
 
 // Tier says how well a pair agrees. The values travel; they must never change.
@@ -38,7 +39,8 @@ const (
 	// Match is a pair that the profile's rule takes for the same person.
 	Match Tier = 2
 	// Withdrawn answers a claim of a contact that the responder has withdrawn since the set was
-	// committed to. It names no row of the responder (all zero) and no match keys.
+	// committed to; then it names no row of the responder (all zero). Or it takes a pair back that an earlier exchange
+	// of the epoch answered; then it names both rows. It has no match keys.
 	Withdrawn Tier = 3
 )
 
@@ -73,8 +75,8 @@ func (a *Answer) check() error {
 			return fmt.Errorf("a %s without a match key: %w", a.Tier, ErrInvalid)
 		}
 	case Withdrawn:
-		if a.Keys != 0 || a.Responder != (Row{}) {
-			return fmt.Errorf("a withdrawn contact with match keys or a row: %w", ErrInvalid)
+		if a.Keys != 0 {
+			return fmt.Errorf("a withdrawn contact with match keys: %w", ErrInvalid)
 		}
 	default:
 		return fmt.Errorf("%s: %w", a.Tier, ErrInvalid)

@@ -73,13 +73,12 @@ func TestKnownBytes(t *testing.T) {
 func TestRefuses(t *testing.T) {
 	one, two := Row{1}, Row{2}
 	for name, list := range map[string][]Answer{
-		"no tier":              {{one, two, 1, 0}},
-		"unknown tier":         {{one, two, 1, 4}},
-		"no keys":              {{one, two, 0, Match}},
-		"possible, no keys":    {{one, two, 0, Possible}},
-		"withdrawn with a row": {{one, two, 0, Withdrawn}},
-		"withdrawn with keys":  {{one, Row{}, 1, Withdrawn}},
-		"twice":                {{one, two, 1, Match}, {one, two, 2, Possible}},
+		"no tier":             {{one, two, 1, 0}},
+		"unknown tier":        {{one, two, 1, 4}},
+		"no keys":             {{one, two, 0, Match}},
+		"possible, no keys":   {{one, two, 0, Possible}},
+		"withdrawn with keys": {{one, Row{}, 1, Withdrawn}},
+		"twice":               {{one, two, 1, Match}, {one, two, 2, Possible}},
 	} {
 		if _, err := Encode(list); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", name, err)

@@ -159,7 +159,7 @@ func playVOPRF(ctx context.Context, r *run) error {
 			if len(untrue) > 0 {
 				return fmt.Errorf("%d claims are not true: %w", len(untrue), ErrResult)
 			}
-			before = list[max(0, len(list)-voprf.MaxRowsPerPoint):]
+			before = list[max(0, len(list)-2*voprf.MaxRowsPerPoint):]
 			tell(uint64(len(found)))
 			return nil
 		})

@@ -45,6 +45,15 @@ type Claim struct {
 	Sealed [32]byte
 }
 
+// Withdrawal takes back a claim that was made earlier in the epoch: the row has that digest no more, or the initiator has the contact no more.
+// It is encoded as a claim whose tag and sealed blinding are zero.
+func Withdrawal(set, index uint32, row answer.Row) Claim {
+	return Claim{Set: set, Index: index, Row: row}
+}
+
+// Withdrawn reports whether c is a [Withdrawal].
+func (c *Claim) Withdrawn() bool { return c.Tag == [TagSize]byte{} && c.Sealed == [32]byte{} }
+
 // Claim makes the claim of the digest with the given index, for one of the initiator's contacts. set is the number of this committed set
 // within the epoch, out the digest's output. Its error wraps [ErrClaims].
 func (s *BlindedSet) Claim(set uint32, digest int, row answer.Row, out *Output, transcript *[32]byte) (Claim, error) {
@@ -211,17 +220,20 @@ func order(a, b Claim) int {
 // checkLast checks the last claim of a list against those before it.
 func checkLast(list []Claim) error {
 	n := len(list)
-	if n < 2 {
-		return nil
-	}
-	last, before := &list[n-1], &list[n-2]
-	switch {
-	case order(*before, *last) >= 0:
+	last := &list[n-1]
+	if n > 1 && order(list[n-2], *last) >= 0 {
 		return fmt.Errorf("not above the one before it: %w", ErrClaims)
-	case before.Set == last.Set && before.Index == last.Index && !before.sameOpening(last):
-		return fmt.Errorf("opens its point in another way than the one before it: %w", ErrClaims)
-	case n > MaxRowsPerPoint && list[n-1-MaxRowsPerPoint].Set == last.Set && list[n-1-MaxRowsPerPoint].Index == last.Index:
-		return fmt.Errorf("more than %d rows claim its point: %w", MaxRowsPerPoint, ErrClaims)
+	}
+	rows := map[bool]int{last.Withdrawn(): 1}
+	for i := n - 2; i >= 0 && list[i].Set == last.Set && list[i].Index == last.Index; i-- {
+		before := &list[i]
+		if !before.Withdrawn() && !last.Withdrawn() && !before.sameOpening(last) {
+			return fmt.Errorf("opens its point in another way than one before it: %w", ErrClaims)
+		}
+		rows[before.Withdrawn()]++
+	}
+	if rows[true] > MaxRowsPerPoint || rows[false] > MaxRowsPerPoint {
+		return fmt.Errorf("more than %d rows claim its point, or take a claim of it back: %w", MaxRowsPerPoint, ErrClaims)
 	}
 	return nil
 }
@@ -247,7 +259,7 @@ func EncodeClaims(claims []Claim) ([]byte, error) {
 
 // DecodeClaims appends the claims encoded in data to dst and returns the extended slice. sizes are the numbers
 // of points of the initiator's committed sets within the epoch, by their number: a claim must name a point of one of them. A list
-// that comes in chunks is read by one call a chunk, in order; dst must then hold the last [MaxRowsPerPoint] claims of the
+// that comes in chunks is read by one call a chunk, in order; dst must then hold the last 2 × [MaxRowsPerPoint] claims of the
 // chunks before, or all of them. On error, which wraps [ErrClaims], it returns dst unchanged.
 func DecodeClaims(dst []Claim, data []byte, sizes []uint32) ([]Claim, error) {
 	if len(data)%ClaimSize != 0 {

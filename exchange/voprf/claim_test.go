@@ -216,21 +216,29 @@ func TestRowsOfOnePoint(t *testing.T) {
 
 func TestClaimCodecRefuses(t *testing.T) {
 	claim := func(set, index uint32, row byte) Claim {
-		return Claim{Set: set, Index: index, Row: answer.Row{15: row}}
+		return Claim{Set: set, Index: index, Row: answer.Row{15: row}, Sealed: [32]byte{9: 1}}
 	}
 	otherSeal := claim(1, 4, 2)
 	otherSeal.Sealed[0] = 1
 	otherTag := claim(1, 4, 2)
 	otherTag.Tag[0] = 1
 	for name, list := range map[string][]Claim{
-		"twice":           {claim(1, 4, 1), claim(1, 4, 1)},
-		"four rows":       {claim(1, 4, 1), claim(1, 4, 2), claim(1, 4, 3), claim(1, 4, 4)},
-		"another opening": {claim(1, 4, 1), otherSeal},
-		"another tag":     {claim(1, 4, 1), otherTag},
+		"twice":                                 {claim(1, 4, 1), claim(1, 4, 1)},
+		"four rows":                             {claim(1, 4, 1), claim(1, 4, 2), claim(1, 4, 3), claim(1, 4, 4)},
+		"another opening":                       {claim(1, 4, 1), otherSeal},
+		"another tag":                           {claim(1, 4, 1), otherTag},
+		"four taken back":                       {Withdrawal(1, 4, answer.Row{1}), Withdrawal(1, 4, answer.Row{2}), Withdrawal(1, 4, answer.Row{3}), Withdrawal(1, 4, answer.Row{4})},
+		"another opening behind one taken back": {claim(1, 4, 1), Withdrawal(1, 4, answer.Row{1}), {Set: 1, Index: 4, Row: answer.Row{2}, Tag: [TagSize]byte{1}}},
 	} {
 		if _, err := EncodeClaims(list); !errors.Is(err, ErrClaims) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	changes := []Claim{claim(1, 4, 1), Withdrawal(1, 4, answer.Row{1}), claim(1, 4, 2), Withdrawal(1, 4, answer.Row{2}), claim(1, 4, 3), Withdrawal(1, 4, answer.Row{3})}
+	if data, err := EncodeClaims(changes); err != nil {
+		t.Errorf("three rows take the place of three: %v", err)
+	} else if got, err := DecodeClaims(nil, data, []uint32{0, 5}); err != nil || !slices.Equal(got, changes) {
+		t.Errorf("%v %v", got, err)
 	}
 	three := []Claim{claim(0, 8, 1), claim(0, 8, 2), claim(0, 8, 3)}
 	good, err := EncodeClaims(append(slices.Clone(three), claim(1, 0, 1)))
