@@ -184,6 +184,7 @@ func (s *Server) routeLocal(router *mux.Router) error {
 	s.operateUsers(h)
 	s.operateAudit(h)
 
+	s.describeSecurity(h.OpenAPI())
 	spec, err := json.MarshalIndent(h.OpenAPI(), "", "  ")
 	if err != nil {
 		return fmt.Errorf("api: writing the OpenAPI description: %w", err)

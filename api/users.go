@@ -192,9 +192,17 @@ func (s *Server) operateUsers(h huma.API) {
 		})
 	op := post("users-add", "/users", tag, "Make an account")
 	op.DefaultStatus = http.StatusCreated
-	operate(h, op, func(ctx context.Context, in *addUserInput) (*body[accounts.Account], error) {
+	add := func(ctx context.Context, in *addUserInput) (*body[accounts.Account], error) {
 		return asBody(s.accounts.Add(ctx, in.Body.Name, policy.Role(in.Body.Role), in.Body.Password))
-	})
+	}
+	operate(h, op, add)
+	operate(h, get("prototype-users", "/user/", "Prototype", "List the accounts (GET /users)"),
+		func(ctx context.Context, _ *empty) (*body[[]accounts.Account], error) {
+			return asBody(s.accounts.List(ctx))
+		})
+	op = post("prototype-user-add", "/user/", "Prototype", "Make an account (POST /users)")
+	op.DefaultStatus = http.StatusCreated
+	operate(h, op, add)
 	operate(h, get("users-show", "/users/{account}", tag, "Show an account"),
 		func(ctx context.Context, in *byAccount) (*body[accounts.Account], error) {
 			return asBody(s.accounts.Get(ctx, in.Account))

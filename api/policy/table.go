@@ -138,6 +138,8 @@ var rows = []Row{
 	record("prototype-check", checking, ScopeCheck),
 	read("prototype-organisations", reading, ScopePeersRead),
 	read("prototype-owner", reading, ScopeNodeRead),
+	read("prototype-users", administer, ScopeUsersRead),
+	record("prototype-user-add", administer, ScopeUsersWrite),
 	read("organisations-list", reading, ScopePeersRead),
 	read("organisations-owner", reading, ScopeNodeRead),
 

@@ -25,17 +25,31 @@ func newWire(t *testing.T, net *harness.Net) *wire {
 	return &wire{t, &http.Client{Transport: tr}}
 }
 
-// send sends a request to a node and gives the answer; a negative length sends the body in pieces of unknown total.
+// send sends a request to a node and gives the answer; chunked sends the body in pieces of unknown total.
 func (w *wire) send(n *harness.Node, method, path, contentType string, body []byte, chunked bool) (*http.Response, []byte) {
 	w.t.Helper()
 	var in io.Reader = bytes.NewReader(body)
 	if chunked {
 		in = io.MultiReader(in) // hides the length
 	}
+	return w.do(n, method, path, contentType, "", in)
+}
+
+// sendAs is send with a token; "" is none.
+func (w *wire) sendAs(token string, n *harness.Node, method, path, contentType string, body []byte) (*http.Response, []byte) {
+	w.t.Helper()
+	return w.do(n, method, path, contentType, token, bytes.NewReader(body))
+}
+
+func (w *wire) do(n *harness.Node, method, path, contentType, token string, in io.Reader) (*http.Response, []byte) {
+	w.t.Helper()
 	req, err := http.NewRequestWithContext(w.t.Context(), method, fmt.Sprintf("https://localhost:%d%s", n.Port, path), in)
 	harness.Check(w.t, err)
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := w.client.Do(req)
 	harness.Check(w.t, err)
