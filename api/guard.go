@@ -125,17 +125,43 @@ func (s *Server) atSocket(local *mux.Router) http.Handler {
 	})
 	noAccount := s.frame("local", nobody, newPlaces(s.limits.LocalRequests), 0)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller := policy.Caller{Account: policy.SocketAccount, Role: policy.Admin, How: policy.BySocket}
-		if names := r.Header.Values(AccountHeader); len(names) > 0 {
-			name, err := url.QueryUnescape(names[0])
-			if err == nil && len(names) == 1 && s.accounts != nil {
-				caller, err = s.accounts.Caller(name)
-			}
-			if err != nil || len(names) != 1 || s.accounts == nil {
-				noAccount.ServeHTTP(w, r)
-				return
-			}
+		caller, err := s.bySocket(r)
+		if err != nil {
+			noAccount.ServeHTTP(w, r)
+			return
 		}
 		h.ServeHTTP(w, r.WithContext(policy.WithCaller(r.Context(), caller)))
 	})
+}
+
+// errNoAccount: AccountHeader names nobody.
+var errNoAccount = errors.New("no such account")
+
+// bySocket tells who sent a request to the socket.
+func (s *Server) bySocket(r *http.Request) (policy.Caller, error) {
+	names := r.Header.Values(AccountHeader)
+	switch {
+	case len(names) == 0:
+		return policy.Caller{Account: policy.SocketAccount, Role: policy.Admin, How: policy.BySocket}, nil
+	case len(names) > 1 || s.accounts == nil:
+		return policy.Caller{}, errNoAccount
+	}
+	name, err := url.QueryUnescape(names[0])
+	if err != nil {
+		return policy.Caller{}, errNoAccount
+	}
+	return s.accounts.Caller(name)
+}
+
+// still tells whether who sent a request could send it now: an answer that lasts must not outlive a token, an account or a role.
+func (s *Server) still(r *http.Request) bool {
+	who := s.bySocket
+	if before, ok := policy.CallerOf(r.Context()); !ok || before.How != policy.BySocket {
+		who = s.authenticate
+	}
+	if who == nil {
+		return false
+	}
+	caller, err := who(r)
+	return err == nil && s.policy.Check(&caller, operationOf(mux.CurrentRoute(r))) == policy.Allowed
 }

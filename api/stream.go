@@ -54,7 +54,8 @@ func (s *Server) download(contentType, name string, write func(context.Context, 
 
 // watch answers with server-sent events: one named "job" whenever the job has changed, its data the
 // job as JSON. The stream ends after the job's last event; a caller that was cut off before may
-// ask again and misses nothing but values that a later one replaced.
+// ask again and misses nothing but values that a later one replaced. It also ends, at the next event
+// or sign of life, when the caller's token, account or role is good for it no longer.
 func (s *Server) watch(ctx context.Context, id string) (*huma.StreamResponse, error) {
 	if _, err := s.jobs.Get(ctx, id); err != nil {
 		return nil, err
@@ -88,9 +89,15 @@ func (s *Server) watch(ctx context.Context, id string) (*huma.StreamResponse, er
 			case <-s.stop:
 				return // the caller asks again, and learns then whether the node came back
 			case <-quiet.C:
+				if !s.still(r) {
+					return // it asks again, and is told why not
+				}
 				_, err = io.WriteString(w, ":\n\n")
 			case job, ok := <-changes:
 				if !ok {
+					return
+				}
+				if !s.still(r) {
 					return
 				}
 				data, merr := json.Marshal(jobOf(job))

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"ihyid/api"
+	"ihyid/api/accounts"
+	"ihyid/api/policy"
 	"ihyid/store/jobs"
 )
 
@@ -287,4 +289,52 @@ func TestEventsEndWithNode(t *testing.T) {
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 		t.Errorf("the stream was cut: %v", err)
 	}
+}
+
+// A stream of events ends with the right to it: what took the right away shows on the stream itself.
+func TestEventsEndWithRight(t *testing.T) {
+	p := newPeople(t, accounts.Options{})
+	r := serve(t, &fakeNode{}, withPeople(p), withLimits(api.Limits{KeepAlive: 5 * time.Millisecond}))
+	r.jobs.watch = func(context.Context, string) (<-chan jobs.Job, error) { return make(chan jobs.Job), nil }
+	fatima := p.add(t, "fatima", policy.Operator)
+	token, err := p.CreateToken(t.Context(), fatima.ID, "", []policy.Scope{policy.ScopeJobsRead}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch := func(client *http.Client, url string, header ...string) (end func()) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), "GET", url+"/jobs/7/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(header[0], header[1])
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode != 200 {
+			t.Fatalf("%s", resp.Status)
+		}
+		if _, err := io.ReadFull(resp.Body, make([]byte, len("retry: 1000\n\n:\n\n:\n\n"))); err != nil {
+			t.Fatalf("no signs of life: %v", err)
+		}
+		return func() {
+			t.Helper()
+			defer resp.Body.Close()
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+				t.Errorf("the stream was cut: %v", err)
+			}
+		}
+	}
+	signed := watch(r.public, r.url, "Authorization", "Bearer "+signIn(t, r, "fatima").Access)
+	if err := p.SignOut(t.Context(), fatima.ID); err != nil {
+		t.Fatal(err)
+	}
+	signed()
+	bearing, named := watch(r.public, r.url, "Authorization", "Bearer "+token.Secret), watch(r.local, "http://node", api.AccountHeader, "fatima")
+	if _, err := p.SetRole(t.Context(), fatima.ID, policy.Auditor); err != nil {
+		t.Fatal(err)
+	}
+	bearing()
+	named()
 }
