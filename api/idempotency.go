@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"strings"
 
 	"ihyid/api/policy"
 	"ihyid/api/replay"
@@ -63,7 +64,8 @@ func (s *Server) once(operation string, next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(kept, r)
 		if kept.status < 500 && kept.status != http.StatusTooManyRequests && kept.status != http.StatusRequestTimeout && !kept.long {
-			answer = &replay.Answer{Status: kept.status, ContentType: w.Header().Get("Content-Type"), ETag: w.Header().Get("ETag"), Body: kept.body.Bytes()}
+			answer = &replay.Answer{Status: kept.status, ContentType: w.Header().Get("Content-Type"), ETag: w.Header().Get("ETag"), Body: kept.body.Bytes(),
+				Personal: !strings.HasPrefix(operation, "peers-") && !strings.HasPrefix(operation, "agreements-") && !strings.HasPrefix(operation, "exchanges-")}
 		}
 	})
 }

@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
+	"ihyid/exchange/register"
 	"ihyid/store"
 )
 
@@ -33,7 +35,8 @@ type Answer struct {
 	ContentType string    `json:"content_type"`
 	ETag        string    `json:"etag,omitempty"`
 	Body        []byte    `json:"body"`
-	Request     []byte    `json:"request"` // SHA-256 of the request's body
+	Request     []byte    `json:"request"`            // SHA-256 of the request's body
+	Personal    bool      `json:"personal,omitempty"` // it tells of contacts
 	At          time.Time `json:"at"`
 }
 
@@ -45,7 +48,12 @@ type Memory struct {
 
 	mu    sync.Mutex
 	under map[[32]byte]bool
+	gone  uint64    // how often contacts went
+	swept time.Time // when answers that are too old were last looked for
 }
+
+// sweepEvery is how long an answer may outlive Age while others come.
+const sweepEvery = time.Hour
 
 // New opens the memory in a store. clock nil is the time of day.
 func New(s *store.Store, clock func() time.Time) *Memory {
@@ -91,6 +99,7 @@ func (m *Memory) Begin(ctx context.Context, caller, operation, key string, body 
 		return nil, nil, ErrUnder
 	}
 	m.under[at] = true
+	gone := m.gone
 	m.mu.Unlock()
 	release := func() {
 		m.mu.Lock()
@@ -126,26 +135,68 @@ func (m *Memory) Begin(ctx context.Context, caller, operation, key string, body 
 			return nil
 		}
 		a.Request, a.At = digest[:], m.now().UTC()
+		now := m.now()
+		m.mu.Lock()
+		sweep := now.Sub(m.swept) >= sweepEvery
+		if sweep {
+			m.swept = now
+		}
+		m.mu.Unlock()
 		// The work is done: the answer is kept even if the caller has gone.
-		return m.store.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error { return m.answers.Put(tx, at[:], *a) })
+		return m.store.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+			if sweep {
+				if _, err := m.drop(tx, m.tooOld); err != nil {
+					return err
+				}
+			}
+			m.mu.Lock()
+			late := a.Personal && m.gone != gone // what it tells of may be erased by now
+			m.mu.Unlock()
+			if late {
+				return nil
+			}
+			return m.answers.Put(tx, at[:], *a)
+		})
 	}, nil
+}
+
+func (m *Memory) tooOld(a *Answer) bool { return m.now().Sub(a.At) >= Age }
+
+// drop removes the answers that which chooses, and counts them.
+func (m *Memory) drop(tx *store.Tx, which func(*Answer) bool) (n int, err error) {
+	for item, err := range m.answers.All(tx, store.Range{}) {
+		if err != nil {
+			return n, err
+		}
+		if !which(&item.Value) {
+			continue
+		}
+		if err := m.answers.Delete(tx, item.Key); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// ContactsChanged forgets every answer that tells of contacts when one of them goes: what is deleted or erased must not be told again, nor stay in the file.
+func (m *Memory) ContactsChanged(tx *store.Tx, _ string, changes []register.Change) error {
+	if !slices.ContainsFunc(changes, func(c register.Change) bool { return c.After == nil && c.Into == 0 }) {
+		return nil
+	}
+	m.mu.Lock()
+	m.gone++
+	m.mu.Unlock()
+	_, err := m.drop(tx, func(a *Answer) bool { return a.Personal || m.tooOld(a) })
+	return err
 }
 
 // forget makes room: answers that are too old go.
 func (m *Memory) forget(ctx context.Context) error {
 	return m.store.Update(ctx, func(tx *store.Tx) error {
-		gone := 0
-		for item, err := range m.answers.All(tx, store.Range{}) {
-			if err != nil {
-				return err
-			}
-			if m.now().Sub(item.Value.At) < Age {
-				continue
-			}
-			if err := m.answers.Delete(tx, item.Key); err != nil {
-				return err
-			}
-			gone++
+		gone, err := m.drop(tx, m.tooOld)
+		if err != nil {
+			return err
 		}
 		if gone == 0 {
 			return ErrFull

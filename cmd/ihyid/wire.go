@@ -185,6 +185,8 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the search index: %w", err)
 	}
+	replays := replay.New(p.store, nil)
+	reg.Watch(replays)
 	resolver := newResolver(web, o.Network)
 	node, err := exchange.Open(ctx, exchange.Options{
 		Store: p.store, Keys: p.keys, Resolver: resolver, Register: reg, Jobs: queue,
@@ -213,7 +215,7 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 	}
 	return &runningNode{
 		Accounts: people, Audit: record,
-		Node: node, Credentials: node, Register: reg, Search: index, Ready: readyChecks(o.Data, p, reg), Replay: replay.New(p.store, nil), Jobs: queue, Profiles: p.profiles, Run: run, DIDs: dids{did.Dereferencer{Resolver: resolver, History: node.History()}, resolver},
+		Node: node, Credentials: node, Register: reg, Search: index, Ready: readyChecks(o.Data, p, reg), Replay: replays, Jobs: queue, Profiles: p.profiles, Run: run, DIDs: dids{did.Dereferencer{Resolver: resolver, History: node.History()}, resolver},
 		Close: func() error {
 			web.Close()
 			return p.close()
