@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"strings"
 	"sync"
 
 	"ihyid/api/policy"
@@ -52,7 +53,9 @@ func (a *Attempt) accompany(tx *store.Tx) error {
 // Before writes the record now, before the operation begins: for what changes nothing, but must not happen
 // unrecorded.
 func (a *Attempt) Before(ctx context.Context) error {
-	r, err := a.log.write(ctx, a.record(Done))
+	r := a.record(Done)
+	r.Object = unread(r.Object)
+	r, err := a.log.write(ctx, r)
 	if err == nil {
 		a.mu.Lock()
 		a.written, a.named = r.Number, r.Object != ""
@@ -89,8 +92,17 @@ func (a *Attempt) Finish(ctx context.Context, code string, denied bool) error {
 		}
 		return a.log.unwanted(ctx, r)
 	}
+	r.Object = unread(r.Object)
 	_, err := a.log.write(ctx, r)
 	return err
+}
+
+// unread is what may stand of an object that nothing has looked at yet: in the place of a number somebody may have typed a name.
+func unread(object string) string {
+	if IsOwnID(object) || strings.HasPrefix(object, "did:") {
+		return object
+	}
+	return ""
 }
 
 // Deny records an operation that was refused before it began.

@@ -235,3 +235,24 @@ func BenchmarkRecord(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }
+
+// What stands in a path where an id belongs is recorded only once something has looked at it: it may be a name.
+func TestNothingUnreadIsRecordedBeforehand(t *testing.T) {
+	f := newLog(t)
+	for _, object := range []string{"HoumanHaddad", "784198212345678", "7", "did:web:a.example"} {
+		ctx, a := f.Begin(t.Context(), caller, "contacts-subject-report", object)
+		if err := a.Before(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Finish(ctx, "validation", false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := map[string]int{}
+	for _, r := range f.list(audit.Filter{}) {
+		seen[r.Object]++
+	}
+	if seen["HoumanHaddad"] > 0 || seen["784198212345678"] > 0 || seen["7"] != 2 || seen["did:web:a.example"] != 2 {
+		t.Errorf("recorded: %v", seen)
+	}
+}
