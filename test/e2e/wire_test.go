@@ -132,15 +132,15 @@ func TestHostileRequests(t *testing.T) {
 		{"no content type", "POST", messages, "", fresh, 415, "unsupported-media-type", ""},
 		{"another charset", "POST", messages, "application/json; charset=utf-16", fresh, 415, "unsupported-media-type", ""},
 		{"a wrong method", "PUT", messages, vp, fresh, 405, "method-not-allowed", ""},
-		{"an unknown path", "POST", "/node/message", vp, fresh, 404, "not-found", ""},
-		{"a path with steps", "POST", "/node/../node/messages", vp, fresh, 404, "not-found", ""},
+		{"an unknown path", "POST", "/node/message", vp, fresh, 401, "unauthorized", ""},
+		{"a path with steps", "POST", "/node/../node/messages", vp, fresh, 401, "unauthorized", ""},
 		{"a challenge for no DID", "POST", "/node/challenges", "application/json", []byte(`{"sender":"me","action":"IhyidBundle"}`), 400, "invalid", ""},
 		{"a challenge for an unknown action", "POST", "/node/challenges", "application/json", []byte(`{"sender":"` + a.DID + `","action":"IhyidGift"}`), 422, "unsupported", ""},
 		{"a challenge with a member twice", "POST", "/node/challenges", "application/json", []byte(`{"sender":"` + a.DID + `","sender":"x","action":"IhyidBundle"}`), 400, "invalid", ""},
 		{"a challenge over the limit", "POST", "/node/challenges", "application/json", bytes.Repeat([]byte(" "), 8<<10+1), 413, "too-large", ""},
 		{"progress without a token", "GET", "/node/exchanges/" + id, "", nil, 401, "token", ""},
 		{"a chunk without a token", "PUT", "/node/exchanges/" + id + "/bundle/chunks/0", "application/octet-stream", []byte("chunk"), 401, "token", ""},
-		{"the local API", "GET", "/contacts", "", nil, 404, "not-found", ""},
+		{"the local API", "GET", "/contacts", "", nil, 401, "unauthorized", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := &wire{t, w.client}
