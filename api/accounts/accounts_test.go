@@ -439,3 +439,21 @@ func TestAPITokenEnds(t *testing.T) {
 		t.Error("it is good after its end")
 	}
 }
+
+// An admin who gives an account another password is not undone by who was changing it with the one of before.
+func TestPasswordShownIsStillTheOne(t *testing.T) {
+	n := newNode(t, issuer)
+	a := n.add("fatima", policy.Admin)
+	const given, thief = "another horse, another staple", "a password of the thief's"
+	err := n.ReplaceShown(t.Context(), a.ID, thief, func() {
+		if _, err := n.SetPassword(t.Context(), a.ID, given); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if !errors.Is(err, accounts.ErrSignIn) {
+		t.Errorf("%v", err)
+	}
+	if _, err := n.SignIn(t.Context(), "fatima", given, "", home); err != nil {
+		t.Errorf("the admin's password: %v", err)
+	}
+}

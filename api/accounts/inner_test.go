@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"context"
 	"encoding/json"
 
 	"ihyid/credentials/jose"
@@ -26,3 +27,14 @@ func (a *Accounts) forge(change func(*Claims)) string {
 
 // Read reads an access token of this node.
 func (a *Accounts) Read(token string) (*Claims, error) { return a.readAccess(token) }
+
+// ReplaceShown changes a password as its owner does who showed the one of before, when between changes it meanwhile.
+func (a *Accounts) ReplaceShown(ctx context.Context, id, password string, between func()) error {
+	c, err := a.get(id)
+	if err != nil {
+		return err
+	}
+	between()
+	_, err = a.setPassword(ctx, c, password, true)
+	return err
+}

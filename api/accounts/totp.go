@@ -144,18 +144,14 @@ func (a *Accounts) ConfirmTOTP(ctx context.Context, id, code, address string) (R
 
 // EndTOTP takes the second factor from one's own account. The password and a code show that it is the owner.
 func (a *Accounts) EndTOTP(ctx context.Context, id, password, code, address string) (Account, error) {
-	if err := a.confirm(ctx, id, password, address); err != nil {
-		return Account{}, err
-	}
-	c, err := a.get(id)
-	if err != nil {
-		return Account{}, err
-	}
-	try, err := a.begin(ctx, c.Name, address, false)
+	old, try, err := a.confirm(ctx, id, password, address) // forgiven only with the code as well: else codes could be guessed without end
 	if err != nil {
 		return Account{}, err
 	}
 	out, err := a.change(ctx, id, endNothing, func(c *account) error {
+		if c.Hash != old.Hash || c.Generation != old.Generation || c.Disabled {
+			return ErrSignIn
+		}
 		if c.TOTP == nil {
 			return fmt.Errorf("%w: the account has no second factor", ErrState)
 		}

@@ -3,6 +3,7 @@ package accounts_test
 import (
 	"encoding/base32"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -116,4 +117,29 @@ func TestSecondFactor(t *testing.T) {
 	if err := signIn(""); err != nil {
 		t.Errorf("after it was switched off: %v", err)
 	}
+}
+
+// Who has the password and a sign-in cannot guess at the second factor for as long as it likes, from whatever addresses.
+func TestSecondFactorIsNotGuessed(t *testing.T) {
+	n := newNode(t, issuer)
+	a := n.add("fatima", policy.Admin)
+	drawn, err := n.BeginTOTP(t.Context(), a.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := accounts.CodeAt(drawn.Secret, n.clock.now().Unix()/30, otp.AlgorithmSHA1, otp.DigitsSix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.ConfirmTOTP(t.Context(), a.ID, code, home); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		_, err = n.EndTOTP(t.Context(), a.ID, password, "000000x", fmt.Sprintf("192.0.2.%d", i))
+		var wait *accounts.DelayError
+		if errors.As(err, &wait) {
+			return
+		}
+	}
+	t.Errorf("ten codes were tried without a delay: %v", err)
 }

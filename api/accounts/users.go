@@ -188,6 +188,11 @@ func (a *Accounts) SetPassword(ctx context.Context, who, password string) (Accou
 	if err != nil {
 		return Account{}, err
 	}
+	return a.setPassword(ctx, old, password, false)
+}
+
+// setPassword gives an account, as it was read, another password. confirmed: its owner showed the one that it had then, which must still be the one.
+func (a *Accounts) setPassword(ctx context.Context, old *account, password string, confirmed bool) (Account, error) {
 	password = normalPassword(password)
 	if err := checkPassword(old.Name, password); err != nil {
 		return Account{}, err
@@ -197,6 +202,9 @@ func (a *Accounts) SetPassword(ctx context.Context, who, password string) (Accou
 		return Account{}, err
 	}
 	return a.change(ctx, old.ID, endAll, func(c *account) error {
+		if confirmed && (c.Hash != old.Hash || c.Generation != old.Generation || c.Disabled) {
+			return ErrSignIn // what was shown is good no longer: an admin was faster
+		}
 		c.Hash = hash
 		return nil
 	})
@@ -204,30 +212,32 @@ func (a *Accounts) SetPassword(ctx context.Context, who, password string) (Accou
 
 // ChangePassword changes one's own password. All tokens of the account end, the one used for this included.
 func (a *Accounts) ChangePassword(ctx context.Context, id, old, password, address string) (Account, error) {
-	if err := a.confirm(ctx, id, old, address); err != nil {
+	c, try, err := a.confirm(ctx, id, old, address)
+	if err != nil {
 		return Account{}, err
 	}
-	return a.SetPassword(ctx, id, password)
+	if err := a.forgive(ctx, try); err != nil {
+		return Account{}, err
+	}
+	return a.setPassword(ctx, c, password, true)
 }
 
-// confirm has the owner of an account show the password once more; failures count as those of sign-ins.
-func (a *Accounts) confirm(ctx context.Context, id, password, address string) error {
+// confirm has the owner of an account show the password once more. It gives the account that the password was compared with, and the attempt, which
+// counts as a failed sign-in until it is forgiven.
+func (a *Accounts) confirm(ctx context.Context, id, password, address string) (*account, attempt, error) {
 	c, err := a.get(id)
 	if err != nil {
-		return err
+		return nil, attempt{}, err
 	}
 	try, err := a.begin(ctx, c.Name, address, false)
 	if err != nil {
-		return err
+		return nil, try, err
 	}
 	ok, err := a.hasher.verify(ctx, normalPassword(password), c.Hash)
-	if err != nil {
-		return err
+	if err == nil && !ok {
+		err = ErrSignIn
 	}
-	if !ok {
-		return ErrSignIn
-	}
-	return a.forgive(ctx, try)
+	return c, try, err
 }
 
 // SetDisabled disables an account, or enables it again. With the first all its tokens end.
