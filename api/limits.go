@@ -3,10 +3,8 @@ package api
 import (
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"sync"
 	"time"
 )
 
@@ -187,49 +185,6 @@ func (w *pacedWriter) Flush() {
 // extend sets the deadline for writing n bytes. What cannot have one (a recorder in a test) goes without.
 func (w *pacedWriter) extend(n int) {
 	_ = w.control.SetWriteDeadline(w.now().Add(w.grace + time.Duration(int64(n)/w.rate)*time.Second))
-}
-
-// limitListener holds at most max connections open; further ones wait in the system's queue.
-type limitListener struct {
-	net.Listener
-	places places
-	done   chan struct{}
-	once   sync.Once
-}
-
-func limit(ln net.Listener, max int) *limitListener {
-	return &limitListener{Listener: ln, places: newPlaces(max), done: make(chan struct{})}
-}
-
-func (l *limitListener) Accept() (net.Conn, error) {
-	select {
-	case l.places <- struct{}{}:
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		l.places.give()
-		return nil, err
-	}
-	return &limitConn{Conn: c, give: l.places.give}, nil
-}
-
-func (l *limitListener) Close() error {
-	l.once.Do(func() { close(l.done) })
-	return l.Listener.Close()
-}
-
-type limitConn struct {
-	net.Conn
-	once sync.Once
-	give func()
-}
-
-func (c *limitConn) Close() error {
-	err := c.Conn.Close()
-	c.once.Do(c.give)
-	return err
 }
 
 // isTimeout reports whether err is a deadline that passed.

@@ -240,21 +240,42 @@ func TestServeFails(t *testing.T) {
 	}
 }
 
-// More connections than the limit wait; they are not refused, and not forgotten.
+// Where all connections are taken, one without a request gives way; those with one under way do not, and who comes then waits.
 func TestConnectionLimit(t *testing.T) {
-	r := serve(t, &fakeNode{}, withLimits(api.Limits{Connections: 1}))
+	arrived, finish := make(chan struct{}), make(chan struct{})
+	node := &fakeNode{challenge: func(context.Context, exchange.ChallengeRequest) (exchange.Challenge, error) {
+		close(arrived)
+		<-finish
+		return exchange.Challenge{Challenge: strings.Repeat("0", 64)}, nil
+	}}
+	r := serve(t, node, withLimits(api.Limits{Connections: 1}))
 	config := r.public.Transport.(*http.Transport).TLSClientConfig
-	idle, err := tls.Dial("tcp", strings.TrimPrefix(r.url, "https://"), config)
+	slow, err := tls.Dial("tcp", strings.TrimPrefix(r.url, "https://"), config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	status := make(chan int)
+	defer slow.Close()
+	working := make(chan int)
 	go func() {
-		resp, _ := ask(t, r.public, "GET", r.url+"/healthz", nil)
-		status <- resp.StatusCode
+		resp, _ := ask(t, r.public, "POST", r.url+"/node/challenges", strings.NewReader(`{"sender":"did:web:relief.example.org","action":"IhyidBundle"}`), "Content-Type", "application/json")
+		working <- resp.StatusCode
 	}()
-	idle.Close()
-	if got := <-status; got != 200 {
-		t.Errorf("status %d", got)
+	<-arrived
+	if _, err := slow.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection without a request is still open")
+	}
+	waiting := make(chan int)
+	other := &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}}
+	defer other.CloseIdleConnections()
+	go func() {
+		resp, _ := ask(t, other, "GET", r.url+"/healthz", nil)
+		waiting <- resp.StatusCode
+	}()
+	close(finish)
+	if got := <-working; got != 200 {
+		t.Errorf("the request under way is answered %d", got)
+	}
+	if got := <-waiting; got != 200 {
+		t.Errorf("who waited is answered %d", got)
 	}
 }

@@ -224,6 +224,7 @@ func (s *Server) httpServer(base context.Context, h http.Handler) *http.Server {
 		Handler:           h,
 		ReadHeaderTimeout: s.limits.Header,
 		IdleTimeout:       s.limits.Idle,
+		ConnState:         follow,
 		MaxHeaderBytes:    16 << 10,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          64,
