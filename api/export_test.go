@@ -57,7 +57,7 @@ func (s *Server) Routes(t *testing.T) (public, local []Route) {
 
 // LocalAs serves the local API to one caller; nil stands for a stranger.
 func (s *Server) LocalAs(c *policy.Caller) http.Handler {
-	h := s.frame("test", s.routes.local, newPlaces(8), 0)
+	h := s.frame("test", s.routes.local, newPlaces(8), nil, 0)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c != nil {
 			r = r.WithContext(policy.WithCaller(r.Context(), *c))
@@ -78,5 +78,5 @@ func (s *Server) Guarded(add func(*mux.Router)) http.Handler {
 	router := newRouter()
 	s.guard(router)
 	add(router)
-	return s.frame("test", router, newPlaces(8), 0)
+	return s.frame("test", router, newPlaces(8), nil, 0)
 }

@@ -112,7 +112,7 @@ type Register interface {
 type Changing interface {
 	Create(ctx context.Context, c contacts.Contact, by string) (register.Stored, []register.DuplicatePair, error)
 	Update(ctx context.Context, id, version uint64, p register.Patch, by string) (register.Stored, []register.DuplicatePair, error)
-	Delete(ctx context.Context, by string, ids ...uint64) error
+	DeleteVersion(ctx context.Context, by string, id, version uint64) error
 	Find(ctx context.Context, externalID string) (uint64, error)
 }
 

@@ -81,13 +81,14 @@ func (s *Server) checkRoutes(router *mux.Router, public bool) error {
 // outside serves the public side: other nodes at the routes of public, and at all other paths the
 // node's own people who show who they are. Strangers are answered alike wherever they ask.
 func (s *Server) outside(public, local *mux.Router) http.Handler {
-	nodes := s.frame("public", public, newPlaces(s.limits.PublicRequests), s.limits.BodyRate)
+	nodes := s.frame("public", public, newPlaces(s.limits.PublicRequests), nil, s.limits.BodyRate)
 	nothing := newRouter()
 	nothing.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fail(w, r, unauthorized()) })
 	places := newPlaces(s.limits.PublicRequests)
-	strangers := s.frame("public", local, places, s.limits.BodyRate)
-	refused := s.frame("public", nothing, places, s.limits.BodyRate)
-	people := s.frame("remote", local, newPlaces(s.limits.LocalRequests), 0)
+	each := newCallers(s.limits.CallerRequests, s.limits.CallerRate, s.now)
+	strangers := s.frame("public", local, places, each, s.limits.BodyRate)
+	refused := s.frame("public", nothing, places, each, s.limits.BodyRate)
+	people := s.frame("remote", local, newPlaces(s.limits.LocalRequests), each, s.limits.BodyRate)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var match mux.RouteMatch
 		if public.Match(r, &match) && match.MatchErr == nil || errors.Is(match.MatchErr, mux.ErrMethodMismatch) || s.authenticate == nil {
@@ -118,12 +119,12 @@ const AccountHeader = "Ihyid-Account"
 
 // atSocket serves the node's socket: whoever may open it is the node's own user, an admin, or acts as the account that it names.
 func (s *Server) atSocket(local *mux.Router) http.Handler {
-	h := s.frame("local", local, newPlaces(s.limits.LocalRequests), 0)
+	h := s.frame("local", local, newPlaces(s.limits.LocalRequests), nil, 0)
 	nobody := newRouter()
 	nobody.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, newProblem(exchange.CodeNotFound, "there is no account of that name that is not disabled"))
 	})
-	noAccount := s.frame("local", nobody, newPlaces(s.limits.LocalRequests), 0)
+	noAccount := s.frame("local", nobody, newPlaces(s.limits.LocalRequests), nil, 0)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, err := s.bySocket(r)
 		if err != nil {

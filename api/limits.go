@@ -13,6 +13,8 @@ type Limits struct {
 	PublicRequests int // under way at once on the public side
 	Chunks         int // of them, chunks: each holds up to 1 MiB
 	LocalRequests  int // under way at once on the local side
+	CallerRequests int // under way at once of one account, or of one stranger's address; not at the socket
+	CallerRate     int // requests a second of one of them, after a burst of twice as many
 	Imports        int // of them, uploads of contact lists
 	Verifications  int // of the public ones, documents being verified for anybody
 	Watchers       int // event streams, counted apart
@@ -33,6 +35,8 @@ const (
 	DefaultPublicRequests = 256
 	DefaultChunks         = 32
 	DefaultLocalRequests  = 64
+	DefaultCallerRequests = 32
+	DefaultCallerRate     = 1000
 	DefaultImports        = 2
 	DefaultWatchers       = 64
 	DefaultVerifications  = 4
@@ -66,6 +70,8 @@ func (l Limits) withDefaults() Limits {
 	number(&l.PublicRequests, DefaultPublicRequests)
 	number(&l.Chunks, DefaultChunks)
 	number(&l.LocalRequests, DefaultLocalRequests)
+	number(&l.CallerRequests, DefaultCallerRequests)
+	number(&l.CallerRate, DefaultCallerRate)
 	number(&l.Imports, DefaultImports)
 	number(&l.Watchers, DefaultWatchers)
 	number(&l.Verifications, DefaultVerifications)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"ihyid/api/policy"
 	"ihyid/exchange"
 	"ihyid/store/jobs"
 )
@@ -92,9 +93,13 @@ type confirmInput struct {
 func (s *Server) operatePeers(h huma.API) {
 	const tag = "Peers"
 	operate(h, get("peers-list", "/peers", tag, "List the other nodes that this one knows"),
-		func(ctx context.Context, _ *empty) (*body[List[exchange.Peer]], error) {
+		func(ctx context.Context, in *struct {
+			pageInput
+			State string `query:"state" maxLength:"32" doc:"Only those in this state." example:"approved"`
+		}) (*body[List[exchange.Peer]], error) {
 			peers, err := s.node.Peers(ctx)
-			return asList(peers, "", err)
+			return pageOf(in.pageInput, peers, err, func(p *exchange.Peer) string { return p.DID },
+				func(p *exchange.Peer) bool { return in.State == "" || string(p.State) == in.State })
 		})
 	op := post("peers-add", "/peers", tag, "Register with another node")
 	op.Description = "Resolves the DID, fetches the organisation credential, holds it against expect, and asks the other side to approve."
@@ -160,9 +165,20 @@ func (s *Server) operateExchanges(h huma.API) {
 	})
 	s.operateFiles(h)
 	operate(h, get("exchanges-list", "/exchanges", tag, "List exchanges, the newest first"),
-		func(ctx context.Context, _ *empty) (*body[List[exchange.Exchange]], error) {
+		func(ctx context.Context, in *struct {
+			pageInput
+			State string `query:"state" maxLength:"32" doc:"Only those in this state." example:"done"`
+			Peer  string `query:"peer" maxLength:"2048" doc:"Only those with this peer, by its DID."`
+			Since string `query:"since" maxLength:"40" format:"date-time" doc:"Only those begun from this moment on."`
+		}) (*body[List[exchange.Exchange]], error) {
+			since, err := moment("since", in.Since)
+			if err != nil {
+				return nil, err
+			}
 			list, err := s.node.Exchanges(ctx)
-			return asList(list, "", err)
+			return pageOf(in.pageInput, list, err, func(e *exchange.Exchange) string { return e.ID }, func(e *exchange.Exchange) bool {
+				return (in.State == "" || string(e.State) == in.State) && (in.Peer == "" || e.Peer == in.Peer) && !e.Created.Before(since)
+			})
 		})
 	operate(h, get("exchanges-show", "/exchanges/{id}", tag, "Show an exchange"),
 		func(ctx context.Context, in *byID) (*body[exchange.Exchange], error) {
@@ -189,9 +205,19 @@ func (s *Server) operateExchanges(h huma.API) {
 
 	const receipts = "Receipts"
 	operate(h, get("receipts-list", "/receipts", receipts, "List match receipts"),
-		func(ctx context.Context, _ *empty) (*body[List[exchange.ReceiptInfo]], error) {
+		func(ctx context.Context, in *struct {
+			pageInput
+			Peer  string `query:"peer" maxLength:"2048" doc:"Only those with this peer, by its DID."`
+			Since string `query:"since" maxLength:"40" format:"date-time" doc:"Only those of exchanges that ended from this moment on."`
+		}) (*body[List[exchange.ReceiptInfo]], error) {
+			since, err := moment("since", in.Since)
+			if err != nil {
+				return nil, err
+			}
 			list, err := s.node.Receipts(ctx)
-			return asList(list, "", err)
+			return pageOf(in.pageInput, list, err, func(r *exchange.ReceiptInfo) string { return r.ID }, func(r *exchange.ReceiptInfo) bool {
+				return (in.Peer == "" || r.Peer == in.Peer) && !r.Ended.Before(since)
+			})
 		})
 	op = get("receipts-show", "/receipts/{id}", receipts, "Give a receipt as an auditor gets it")
 	op.Responses = asItIs("The receipt.")
@@ -230,7 +256,16 @@ func (s *Server) operateJobs(h huma.API) {
 	op.Responses = streamed("text/event-stream", "Events named job.")
 	operate(h, op, func(ctx context.Context, in *byID) (*huma.StreamResponse, error) { return s.watch(ctx, in.ID) })
 	operate(h, post("jobs-cancel", "/jobs/{id}/cancel", tag, "Cancel a job"),
-		func(ctx context.Context, in *byID) (*body[Job], error) { return asJob(s.jobs.Cancel(ctx, in.ID)) })
+		func(ctx context.Context, in *byID) (*body[Job], error) {
+			j, err := s.jobs.Get(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			if c, _ := policy.CallerOf(ctx); !policy.MayCancel(c.Role, j.Kind) {
+				return nil, newProblem(codeForbidden, "only an admin may cancel a job of this kind")
+			}
+			return asJob(s.jobs.Cancel(ctx, in.ID))
+		})
 }
 
 func (s *Server) operateProfiles(h huma.API) {

@@ -97,8 +97,16 @@ func (s *Server) operateRegister(h huma.API) {
 	})
 	op = post("contacts-delete", "/contacts/{number}", tag, "Delete a contact")
 	op.Method, op.DefaultStatus = http.MethodDelete, http.StatusNoContent
-	operate(h, op, func(ctx context.Context, in *byNumber) (*empty, error) {
-		return nil, s.register.Delete(ctx, caller(ctx), in.Number)
+	op.Description = "With If-Match the contact must still be as it was read."
+	operate(h, op, func(ctx context.Context, in *struct {
+		byNumber
+		IfMatch string `header:"If-Match" maxLength:"64"`
+	}) (*empty, error) {
+		version, err := versionOf(in.IfMatch)
+		if err != nil {
+			return nil, err
+		}
+		return nil, s.register.DeleteVersion(ctx, caller(ctx), in.Number, version)
 	})
 	op = post("contacts-erase", "/contacts/erase", tag, "Erase contacts for good")
 	op.Description = "When it is answered, nothing of the contacts is in the node's files any more. Exported lists, snapshots made before and other organisations' lists are not touched."

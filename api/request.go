@@ -42,7 +42,7 @@ const RequestHeader = "X-Request-Id"
 
 // frame is what every request goes through on either side: an id, deadlines, a panic caught, a place
 // among those that may be under way at once, one line in the log.
-func (s *Server) frame(side string, router *mux.Router, at places, grow int64) http.Handler {
+func (s *Server) frame(side string, router *mux.Router, at places, each *callers, grow int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := s.now()
 		req := &request{id: requestID(), address: s.addressOf(r)}
@@ -81,6 +81,14 @@ func (s *Server) frame(side string, router *mux.Router, at places, grow int64) h
 		if router.Match(r, &match) && match.Route != nil {
 			template, _ := match.Route.GetPathTemplate()
 			route = withoutPatterns(template)
+		}
+		if each != nil {
+			give, wait := each.take(callerName(r, req.address))
+			if give == nil {
+				tooMany(wait).write(pw, req.id)
+				return
+			}
+			defer give()
 		}
 		if !at.take() {
 			busy().write(pw, req.id)

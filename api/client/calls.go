@@ -22,6 +22,23 @@ func call[T any](ctx context.Context, c *Client, method, path string, query url.
 	return out, err
 }
 
+// all gives a whole list, part by part.
+func all[T any](ctx context.Context, c *Client, path string) ([]T, error) {
+	var items []T
+	query := url.Values{"limit": {"1000"}}
+	for {
+		part, err := call[api.List[T]](ctx, c, http.MethodGet, path, query, nil)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, part.Items...)
+		if part.Next == "" {
+			return items, nil
+		}
+		query.Set("after", part.Next)
+	}
+}
+
 func at(parts ...string) string {
 	path := ""
 	for _, p := range parts {
@@ -207,8 +224,7 @@ func (c *Client) CheckAnonymous(ctx context.Context, uscadis, secrets []string) 
 
 // Peers lists the other nodes that the node knows.
 func (c *Client) Peers(ctx context.Context) ([]exchange.Peer, error) {
-	list, err := call[api.List[exchange.Peer]](ctx, c, http.MethodGet, "/peers", nil, nil)
-	return list.Items, err
+	return all[exchange.Peer](ctx, c, "/peers")
 }
 
 // Peer gives one peer.
@@ -316,8 +332,7 @@ func (c *Client) ImportStep(ctx context.Context, file io.Reader) (exchange.StepF
 
 // Exchanges lists the node's exchanges, the newest first.
 func (c *Client) Exchanges(ctx context.Context) ([]exchange.Exchange, error) {
-	list, err := call[api.List[exchange.Exchange]](ctx, c, http.MethodGet, "/exchanges", nil, nil)
-	return list.Items, err
+	return all[exchange.Exchange](ctx, c, "/exchanges")
 }
 
 // Exchange gives one exchange.
@@ -353,8 +368,7 @@ func (c *Client) ReinstateReceipt(ctx context.Context, id string) (exchange.Rece
 
 // Receipts lists match receipts.
 func (c *Client) Receipts(ctx context.Context) ([]exchange.ReceiptInfo, error) {
-	list, err := call[api.List[exchange.ReceiptInfo]](ctx, c, http.MethodGet, "/receipts", nil, nil)
-	return list.Items, err
+	return all[exchange.ReceiptInfo](ctx, c, "/receipts")
 }
 
 // Receipt gives a receipt file, byte by byte.

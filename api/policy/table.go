@@ -235,3 +235,9 @@ var rows = []Row{
 	read("audit-list", []Role{Admin, Auditor}, ScopeAuditRead),
 	read("audit-verify", []Role{Admin, Auditor}, ScopeAuditRead),
 }
+
+// adminJobs are the kinds of jobs that only an admin begins, and so only an admin may cancel.
+var adminJobs = map[string]bool{"store.rotate-keys": true, "contacts.retention": true, "contacts.index": true}
+
+// MayCancel says whether a caller who may cancel jobs may cancel one of this kind.
+func MayCancel(role Role, kind string) bool { return role == Admin || !adminJobs[kind] }

@@ -146,6 +146,20 @@ func (r *Register) Delete(ctx context.Context, by string, ids ...uint64) error {
 	return r.store.Update(ctx, func(tx *store.Tx) error { return r.remove(tx, by, ids, unlink) })
 }
 
+// DeleteVersion is Delete of one contact that must still be of the version in which it was read. Errors: ErrVersion too.
+func (r *Register) DeleteVersion(ctx context.Context, by string, id, version uint64) error {
+	return r.store.Update(ctx, func(tx *store.Tx) error {
+		before, err := r.record(tx, id)
+		if err != nil {
+			return err
+		}
+		if version != 0 && version != max(before.Version, 1) {
+			return fmt.Errorf("%w: number %d", ErrVersion, id)
+		}
+		return r.remove(tx, by, []uint64{id}, unlink)
+	})
+}
+
 func (r *Register) remove(tx *store.Tx, by string, ids []uint64, how removal) error {
 	edits := make([]edit, 0, len(ids))
 	seen := make(map[uint64]bool, len(ids))

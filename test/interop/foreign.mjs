@@ -15,6 +15,7 @@ import canonicalize from 'canonicalize';
 import {compactVerify, CompactSign, importJWK} from 'jose';
 import jsonld from 'jsonld';
 import * as rdfCanonize from 'rdf-canonize';
+import {Validator} from '@seriousme/openapi-schema-validator';
 
 const contexts = new Map(credentialContexts);
 
@@ -179,6 +180,11 @@ const operations = {
   async canonizeQuads({nquads, hash}) {
     return {nquads: await rdfCanonize.canonize(rdfCanonize.NQuads.parse(nquads),
       {algorithm: 'RDFC-1.0', messageDigestAlgorithm: hash, maxWorkFactor: Infinity})};
+  },
+  async openapi({document}) {
+    const v = new Validator();
+    const {valid, errors} = await v.validate(document);
+    return {valid, version: v.version, errors: JSON.stringify(errors)?.slice(0, 2000)};
   },
   async jcs({document}) {
     return {text: canonicalize(document)};

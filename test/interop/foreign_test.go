@@ -21,7 +21,7 @@ type foreign struct {
 type object = map[string]any
 
 var install = sync.OnceValue(func() error {
-	if _, err := os.Stat("node_modules/@digitalbazaar/vc"); err == nil {
+	if _, err := os.Stat("node_modules/@seriousme/openapi-schema-validator"); err == nil {
 		return nil
 	}
 	out, err := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts").CombinedOutput()
