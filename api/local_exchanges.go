@@ -94,11 +94,11 @@ func (s *Server) operatePeers(h huma.API) {
 	const tag = "Peers"
 	operate(h, get("peers-list", "/peers", tag, "List the other nodes that this one knows"),
 		func(ctx context.Context, in *struct {
-			pageInput
+			Page
 			State string `query:"state" maxLength:"32" doc:"Only those in this state." example:"approved"`
 		}) (*body[List[exchange.Peer]], error) {
 			peers, err := s.node.Peers(ctx)
-			return pageOf(in.pageInput, peers, err, func(p *exchange.Peer) string { return p.DID },
+			return pageOf(in.Page, peers, err, func(p *exchange.Peer) string { return p.DID },
 				func(p *exchange.Peer) bool { return in.State == "" || string(p.State) == in.State })
 		})
 	op := post("peers-add", "/peers", tag, "Register with another node")
@@ -166,7 +166,7 @@ func (s *Server) operateExchanges(h huma.API) {
 	s.operateFiles(h)
 	operate(h, get("exchanges-list", "/exchanges", tag, "List exchanges, the newest first"),
 		func(ctx context.Context, in *struct {
-			pageInput
+			Page
 			State string `query:"state" maxLength:"32" doc:"Only those in this state." example:"done"`
 			Peer  string `query:"peer" maxLength:"2048" doc:"Only those with this peer, by its DID."`
 			Since string `query:"since" maxLength:"40" format:"date-time" doc:"Only those begun from this moment on."`
@@ -176,7 +176,7 @@ func (s *Server) operateExchanges(h huma.API) {
 				return nil, err
 			}
 			list, err := s.node.Exchanges(ctx)
-			return pageOf(in.pageInput, list, err, func(e *exchange.Exchange) string { return e.ID }, func(e *exchange.Exchange) bool {
+			return pageOf(in.Page, list, err, func(e *exchange.Exchange) string { return e.ID }, func(e *exchange.Exchange) bool {
 				return (in.State == "" || string(e.State) == in.State) && (in.Peer == "" || e.Peer == in.Peer) && !e.Created.Before(since)
 			})
 		})
@@ -206,7 +206,7 @@ func (s *Server) operateExchanges(h huma.API) {
 	const receipts = "Receipts"
 	operate(h, get("receipts-list", "/receipts", receipts, "List match receipts"),
 		func(ctx context.Context, in *struct {
-			pageInput
+			Page
 			Peer  string `query:"peer" maxLength:"2048" doc:"Only those with this peer, by its DID."`
 			Since string `query:"since" maxLength:"40" format:"date-time" doc:"Only those of exchanges that ended from this moment on."`
 		}) (*body[List[exchange.ReceiptInfo]], error) {
@@ -215,7 +215,7 @@ func (s *Server) operateExchanges(h huma.API) {
 				return nil, err
 			}
 			list, err := s.node.Receipts(ctx)
-			return pageOf(in.pageInput, list, err, func(r *exchange.ReceiptInfo) string { return r.ID }, func(r *exchange.ReceiptInfo) bool {
+			return pageOf(in.Page, list, err, func(r *exchange.ReceiptInfo) string { return r.ID }, func(r *exchange.ReceiptInfo) bool {
 				return (in.Peer == "" || r.Peer == in.Peer) && !r.Ended.Before(since)
 			})
 		})

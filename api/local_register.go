@@ -99,7 +99,7 @@ func (s *Server) operateRegister(h huma.API) {
 	op.Method, op.DefaultStatus = http.MethodDelete, http.StatusNoContent
 	op.Description = "With If-Match the contact must still be as it was read."
 	operate(h, op, func(ctx context.Context, in *struct {
-		byNumber
+		Number  uint64 `path:"number" doc:"The contact's number."`
 		IfMatch string `header:"If-Match" maxLength:"64"`
 	}) (*empty, error) {
 		version, err := versionOf(in.IfMatch)

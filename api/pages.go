@@ -6,15 +6,15 @@ import (
 	"ihyid/exchange"
 )
 
-// pageInput is which part of a list is asked for.
-type pageInput struct {
+// Page is which part of a list is asked for.
+type Page struct {
 	After string `query:"after" maxLength:"2048" doc:"What next said."`
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
 // pageOf gives the part of a list that in asks for, of the items that keep says yes to. The cursor is the id of the last item given, so
 // what is added meanwhile moves nothing; one whose item has gone is refused.
-func pageOf[T any](in pageInput, items []T, err error, id func(*T) string, keep func(*T) bool) (*body[List[T]], error) {
+func pageOf[T any](in Page, items []T, err error, id func(*T) string, keep func(*T) bool) (*body[List[T]], error) {
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ func TestPageOf(t *testing.T) {
 		if parts > 2 {
 			t.Fatal("the list does not end")
 		}
-		b, err := pageOf(pageInput{After: after, Limit: 2}, all, nil, id, keep)
+		b, err := pageOf(Page{After: after, Limit: 2}, all, nil, id, keep)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,11 +28,11 @@ func TestPageOf(t *testing.T) {
 	if !slices.Equal(got, []string{"a", "b", "c", "d"}) {
 		t.Errorf("the parts together are %v", got)
 	}
-	if _, err := pageOf(pageInput{After: "x", Limit: 2}, all, nil, id, keep); err == nil {
+	if _, err := pageOf(Page{After: "x", Limit: 2}, all, nil, id, keep); err == nil {
 		t.Error("a cursor of nothing is taken")
 	}
 	failed := errors.New("failed")
-	if _, err := pageOf(pageInput{Limit: 2}, all, failed, id, keep); !errors.Is(err, failed) {
+	if _, err := pageOf(Page{Limit: 2}, all, failed, id, keep); !errors.Is(err, failed) {
 		t.Errorf("%v", err)
 	}
 }

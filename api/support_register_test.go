@@ -18,10 +18,10 @@ func (quietRegister) Create(context.Context, contacts.Contact, string) (s regist
 func (quietRegister) Update(context.Context, uint64, uint64, register.Patch, string) (s register.Stored, p []register.DuplicatePair, err error) {
 	return
 }
-func (quietRegister) DeleteVersion(context.Context, string, uint64, uint64) error        { return nil }
-func (quietRegister) Find(context.Context, string) (uint64, error)           { return 1, nil }
-func (quietRegister) StartFind(context.Context) (j jobs.Job, err error)      { return }
-func (quietRegister) ApplyRetention(context.Context) (j jobs.Job, err error) { return }
+func (quietRegister) DeleteVersion(context.Context, string, uint64, uint64) error { return nil }
+func (quietRegister) Find(context.Context, string) (uint64, error)                { return 1, nil }
+func (quietRegister) StartFind(context.Context) (j jobs.Job, err error)           { return }
+func (quietRegister) ApplyRetention(context.Context) (j jobs.Job, err error)      { return }
 func (quietRegister) Decide(context.Context, string, register.Verdict, string) (d register.Decision, err error) {
 	return
 }
