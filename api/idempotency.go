@@ -13,7 +13,7 @@ import (
 
 // idempotent are the operations that create something, and take an Idempotency-Key.
 var idempotent = map[string]bool{
-	"contacts-create": true, "prototype-create": true, "prototype-import": true, "peers-add": true, "agreements-propose": true, "exchanges-start": true,
+	"contacts-create": true, "prototype-create": true, "prototype-import": true, "peers-add": true, "agreements-propose": true, "exchanges-start": true, "rpc-exchange": true,
 }
 
 // IdempotencyHeader carries a key that the caller makes up, so that a request can be sent again.

@@ -286,3 +286,10 @@ func get(id, path, tag, summary string) huma.Operation {
 func post(id, path, tag, summary string) huma.Operation {
 	return huma.Operation{OperationID: id, Method: http.MethodPost, Path: path, Tags: []string{tag}, Summary: summary}
 }
+
+// action is an operation once more, under the name of what it does.
+func action(op huma.Operation, id, path string) huma.Operation {
+	op.Description = strings.TrimSpace(op.Description + " The same as " + op.Method + " " + op.Path + ".")
+	op.OperationID, op.Path = id, path
+	return op
+}

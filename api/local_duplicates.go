@@ -22,7 +22,9 @@ func (s *Server) operateDuplicates(h huma.API) {
 	op := post("contacts-duplicates-find", "/contacts/duplicates/find", tag, "Compare all contacts with each other")
 	op.Description = "Contacts are compared when they come; this finds what is new under another profile. The answer names the job."
 	op.DefaultStatus = http.StatusAccepted
-	operate(h, op, func(ctx context.Context, _ *empty) (*body[Job], error) { return asJob(s.register.StartFind(ctx)) })
+	find := func(ctx context.Context, _ *empty) (*body[Job], error) { return asJob(s.register.StartFind(ctx)) }
+	operate(h, op, find)
+	operate(h, action(op, "rpc-deduplicate", "/rpc/deduplicate"), find)
 
 	op = post("contacts-duplicates-decide", "/contacts/duplicates/{pair}/decision", tag, "Decide whether two contacts are one person")
 	op.Description = "The decision holds however the contacts change; open takes it back."

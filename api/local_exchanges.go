@@ -159,10 +159,12 @@ func (s *Server) operateExchanges(h huma.API) {
 	const tag = "Exchanges"
 	op := post("exchanges-start", "/exchanges", tag, "Find the contacts in common with a peer")
 	op.DefaultStatus = http.StatusAccepted
-	operate(h, op, func(ctx context.Context, in *startExchangeInput) (*body[exchange.Exchange], error) {
+	start := func(ctx context.Context, in *startExchangeInput) (*body[exchange.Exchange], error) {
 		b := in.Body
 		return asBody(s.node.StartExchange(ctx, exchange.Request{Peer: b.Peer, Profile: b.Profile, Protocol: b.Protocol, Purpose: b.Purpose, ByFile: b.ByFile, Afresh: b.Afresh}))
-	})
+	}
+	operate(h, op, start)
+	operate(h, action(op, "rpc-exchange", "/rpc/exchange"), start)
 	s.operateFiles(h)
 	operate(h, get("exchanges-list", "/exchanges", tag, "List exchanges, the newest first"),
 		func(ctx context.Context, in *struct {

@@ -34,7 +34,7 @@ func (s *Server) operateSearch(h huma.API) {
 	}
 	op := post("contacts-search", "/contacts/search", "Contacts", "Find contacts by name, sound, date of birth, phonetic or external id")
 	op.Description = "All that is given must hold. Contacts come by number; a page may be short, even empty, and yet have a next one."
-	operate(h, op, func(ctx context.Context, in *struct{ Body SearchRequest }) (*body[List[register.Stored]], error) {
+	find := func(ctx context.Context, in *struct{ Body SearchRequest }) (*body[List[register.Stored]], error) {
 		b := in.Body
 		after := uint64(0)
 		if b.After != "" {
@@ -54,5 +54,7 @@ func (s *Server) operateSearch(h huma.API) {
 			next = strconv.FormatUint(page.Next, 10)
 		}
 		return asList(page.Contacts, next, err)
-	})
+	}
+	operate(h, op, find)
+	operate(h, action(op, "rpc-search", "/rpc/search"), find)
 }

@@ -17,8 +17,7 @@ const (
 // set is a set of contacts of one segment.
 type set [segmentSize / 64]uint64
 
-func (s *set) add(n uint16)      { s[n>>6] |= 1 << (n & 63) }
-func (s *set) has(n uint16) bool { return s[n>>6]&(1<<(n&63)) != 0 }
+func (s *set) add(n uint16) { s[n>>6] |= 1 << (n & 63) }
 
 func (s *set) and(o *set) {
 	for i := range s {
