@@ -152,6 +152,9 @@ func scanDate(s string) ([]dateToken, error) {
 		word := s[:end]
 		// A month may have two words (كانون الثاني), and be followed by a space.
 		trimmed := strings.TrimRight(word, " ")
+		if trimmed == "هـ" || trimmed == "ه" { // how a Hijri year is marked in Arabic
+			return nil, ErrDateHijri
+		}
 		if trimmed == "T" || trimmed == "Z" {
 			tokens, sep = append(tokens, dateToken{number: -int(trimmed[0]), sep: sep}), 0
 		} else {
@@ -281,6 +284,8 @@ func (d Dates) order(a, b, year int, sep rune) (string, error) {
 	dmy, errDMY := makeDate(year, b, a)
 	mdy, errMDY := makeDate(year, a, b)
 	switch {
+	case errDMY == ErrDateHijri || errMDY == ErrDateHijri:
+		return "", ErrDateHijri
 	case errDMY != nil && errMDY != nil:
 		return "", errDMY
 	case d.Order == OrderDayMonth || sep == '.':

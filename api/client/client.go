@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -260,6 +261,9 @@ type Problem struct {
 func (p *Problem) Hint() string {
 	switch p.Code() {
 	case "unauthorized":
+		if strings.HasPrefix(p.Detail, "the name or the password is wrong") {
+			return "" // it was a sign-in
+		}
 		return "sign in (again) with ihyid login, or give an API token that is good"
 	case "forbidden":
 		return "an admin of the node can give the role or the scope that this needs"
@@ -268,7 +272,9 @@ func (p *Problem) Hint() string {
 	case "busy", "too-many", "stopping":
 		return "try again in a moment"
 	case "unknown-profile":
-		return "ihyid profiles list shows the profiles that this node knows"
+		if !strings.Contains(p.Detail, "ihyid profiles list") {
+			return "ihyid profiles list shows the profiles that this node knows"
+		}
 	case "unknown-exchange":
 		return "ihyid exchange list shows the exchanges of this node"
 	case "unknown-peer":
@@ -318,7 +324,12 @@ type Broken struct {
 }
 
 func (e *Broken) Error() string {
-	return fmt.Sprintf("the connection to the node at %s failed: %v", e.Where, e.Err)
+	hint := ""
+	var unknown x509.UnknownAuthorityError
+	if errors.As(e.Err, &unknown) {
+		hint = "; if the node's authority is your own, give its certificate with --server-ca"
+	}
+	return fmt.Sprintf("the connection to the node at %s failed: %v%s", e.Where, e.Err, hint)
 }
 
 func (e *Broken) Unwrap() error { return e.Err }

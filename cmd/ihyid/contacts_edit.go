@@ -19,7 +19,7 @@ func fieldFlags(f *pflag.FlagSet) func() map[string]string {
 	values := map[string]*string{}
 	for _, field := range contacts.Fields() {
 		name := field.String()
-		values[name] = f.String(strings.ReplaceAll(name, "_", "-"), "", "its `"+strings.ReplaceAll(name, "_", " ")+"`")
+		values[name] = f.String(strings.ReplaceAll(name, "_", "-"), "", fieldHelp(field))
 	}
 	return func() map[string]string {
 		set := map[string]string{}
@@ -30,6 +30,25 @@ func fieldFlags(f *pflag.FlagSet) func() map[string]string {
 		}
 		return set
 	}
+}
+
+// fieldHelp says what the value of a field is, and how it is written.
+func fieldHelp(f contacts.Field) string {
+	switch f {
+	case contacts.FirstName, contacts.LastName:
+		return "the person's `name`, in any script"
+	case contacts.MotherFirstName:
+		return "the mother's `name`"
+	case contacts.FatherFirstName:
+		return "the father's `name`"
+	case contacts.DateOfBirth:
+		return "the `date` of birth, YYYY-MM-DD; YYYY-01-01 where only the year is known"
+	case contacts.Sex:
+		return "`F|M|X`"
+	case contacts.ExternalID:
+		return "the person's `id` in your own lists; no two contacts have the same"
+	}
+	return "the person's " + strings.ReplaceAll(f.String(), "_", " ") + ", a `text`"
 }
 
 func contactNumber(text string) (uint64, error) {

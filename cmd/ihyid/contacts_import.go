@@ -69,6 +69,9 @@ is 1 when a row was rejected.`,
 				}
 				o.Map[column] = field
 			}
+			if err := checkReading(o); err != nil {
+				return err
+			}
 			return a.with(func(c *client.Client) error {
 				if remember != "" {
 					_, err := c.SaveMapping(cmd.Context(), register.Mapping{Name: remember, Map: o.Map, Comma: tab(o.Comma), DateOrder: o.DateOrder, Sheet: o.Sheet})
@@ -94,6 +97,19 @@ is 1 when a row was rejected.`,
 	f.StringVar(&o.Comma, "comma", "", "what separates columns: a `character`, or tab (default: found from the header)")
 	f.StringVar(&o.DateOrder, "date-order", "", "how dates such as 03/04/1990 are read: `dmy|mdy` (default: they are rejected)")
 	return cmd
+}
+
+// checkReading refuses what no node would take, before the list goes there.
+func checkReading(o api.ImportOptions) error {
+	switch {
+	case o.DateOrder != "" && o.DateOrder != string(contacts.OrderDayMonth) && o.DateOrder != string(contacts.OrderMonthDay):
+		return usagef("--date-order must be dmy or mdy")
+	case o.Empty != "" && o.Empty != "keep" && o.Empty != "clear":
+		return usagef("--empty must be keep or clear")
+	case o.Empty != "" && !o.Update:
+		return usagef("--empty says what an update does: give --update too")
+	}
+	return nil
 }
 
 func tab(comma string) string {
@@ -156,7 +172,11 @@ func (a *app) importContacts(ctx context.Context, c *client.Client, name string,
 		return err
 	}
 	if job.State != jobs.Done {
-		return jobFailed("the import of "+name, job)
+		err := jobFailed("the import of "+name, job)
+		if strings.HasPrefix(job.Error, list.ErrHeader.Error()) {
+			err = fmt.Errorf("%w; nothing was changed. --map FIELD=COLUMN says which column is which, --sheet NAME which sheet is meant: ihyid contacts import --help", err)
+		}
+		return err
 	}
 	var result register.ImportResult
 	if err := json.Unmarshal(job.Result, &result); err != nil {
@@ -300,6 +320,9 @@ func (a *app) showImport(name string, r register.ImportResult, shown []register.
 	case total > len(shown):
 		fmt.Fprintf(out, "... and %d more; --report FILE writes them all\n", total-len(shown))
 	}
+	if slices.ContainsFunc(shown, func(row register.Outcome) bool { return row.Reason == contacts.ErrDateAmbiguous.Error() }) {
+		fmt.Fprintln(out, "For dates that may be day/month or month/day import the list again with --date-order dmy or mdy. What is here already stays as it is.")
+	}
 	return out.Flush()
 }
 
@@ -323,12 +346,12 @@ func describe(row register.Outcome) string {
 	case register.Rejected:
 		place := ""
 		if row.Column > 0 {
-			place = fmt.Sprintf(" column %d", row.Column)
+			place = fmt.Sprintf(", column %d", row.Column)
 		}
 		if row.Field != "" {
 			place += " (" + row.Field + ")"
 		}
-		return "rejected," + strings.TrimPrefix(place+": ", " ,") + row.Reason
+		return "rejected" + place + ": " + row.Reason
 	case register.Duplicate:
 		if row.Contact == 0 {
 			return "duplicate of an earlier line"

@@ -168,6 +168,16 @@ func (a *app) showExchange(e exchange.Exchange) error {
 	if e.Carry != nil {
 		a.sayCarry(e, "")
 	}
+	if e.Carry == nil {
+		switch e.State {
+		case exchange.StateWaiting:
+			a.say("They wait for your decision: ihyid exchange approve %s, or refuse", e.ID)
+		case exchange.StateAccepted:
+			if e.Role == exchange.Initiator {
+				a.say("It waits for the other node, whose operator may have to approve it first. ihyid jobs show %s tells how far it is.", e.Job)
+			}
+		}
+	}
 	if e.Unfinished {
 		a.say("They left it after we had given them something, and can open no other. When they have explained: ihyid exchange excuse %s --reason ...\nThe signed record: ihyid exchange presentations %s", e.ID, e.ID)
 	}

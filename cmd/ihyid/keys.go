@@ -106,7 +106,7 @@ works on. wrapping is the key of the key store that protects the data key.`,
 	f := cmd.Flags()
 	f.StringVar(&purpose, "purpose", "", "which key: `assertion|authentication|agreement|data|wrapping`")
 	f.StringVar(&curve, "curve", "", "of the new signing key: `P-256|P-384`; as before if not given")
-	f.StringVar(&overlap, "overlap", "", "how `long` the replaced key stays good, such as 48h (default) or 0s")
+	f.StringVar(&overlap, "overlap", "", "how long the replaced key stays good: a `duration` such as 48h (default) or 0s")
 	f.BoolVar(&wait, "wait", false, "for --purpose data: wait until all is encrypted anew")
 	_ = cmd.MarkFlagRequired("purpose")
 	return cmd

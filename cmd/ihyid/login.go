@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -230,6 +231,13 @@ func (a *app) logoutCommand() *cobra.Command {
 			file, err := a.sessionAt(a.cfg.Server)
 			if err != nil {
 				return err
+			}
+			if _, err := file.read(); errors.Is(err, fs.ErrNotExist) && a.cfg.Token == "" {
+				if a.json {
+					return a.printJSON(map[string]string{"signed_out": file.server})
+				}
+				a.say("Nobody is signed in at %s here.", file.server)
+				return nil
 			}
 			err = a.with(func(c *client.Client) error { return c.SignOut(cmd.Context()) })
 			if err != nil {

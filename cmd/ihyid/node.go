@@ -38,7 +38,7 @@ are made in a token (an HSM) and never leave it; which one is kept in config.jso
 its PIN is not.`,
 		Example: `  ihyid init --data node --did web --host relief.example.org --org-name "Relief" --org-number 4711 --org-country JO
   ihyid init --data test --did key --org-name "Test" --org-number 1 --org-country LB
-  ihyid init --data node --host relief.example.org --org-name "Relief" --org-number 4711 --org-country JO \\
+  ihyid init --data node --host relief.example.org --org-name "Relief" --org-number 4711 --org-country JO \
     --kms pkcs11 --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-token relief --pin-file pin`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if a.cfg.Server != "" {

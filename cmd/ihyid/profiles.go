@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -108,7 +110,7 @@ func (a *app) profilesCommand() *cobra.Command {
 		Long: `Matching profiles say what two contacts must agree in to be a match. Some are built in.
 An operator can write others, as JSON files in the directory profiles of the node's data
 directory, or the one that serve --profiles names; the node reads them when it starts.
-The document of a built-in profile (profiles show NAME --json) is a good beginning.
+The document of a built-in profile (profiles show NAME --out FILE) is a good beginning.
 
 Two nodes match under the same profile when its id is the same on both.`,
 	}
@@ -136,16 +138,35 @@ Two nodes match under the same profile when its id is the same on both.`,
 			})
 		},
 	}
+	var file string
 	show := &cobra.Command{
-		Use:     "show NAME",
-		Short:   "Show a matching profile",
-		Example: "  ihyid profiles show soundex/1",
+		Use:   "show NAME",
+		Short: "Show a matching profile",
+		Long: `Show what two contacts must agree in under a matching profile. --out writes the profile's
+document to a file, as ihyid profiles check and the directory profiles take it.`,
+		Example: "  ihyid profiles show soundex/1\n  ihyid profiles show levant/1 --out own.json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(func(c *client.Client) error {
 				p, err := c.Profile(cmd.Context(), args[0])
+				var problem *client.Problem
+				if errors.As(err, &problem) && problem.Code() == "not-found" {
+					// What is not of the form name/version has no path to be asked at.
+					return fmt.Errorf("profile %s cannot be shown: a profile's name has a version, such as soundex/1 (ihyid profiles list shows the profiles that this node knows)", args[0])
+				}
 				if err != nil {
 					return fmt.Errorf("profile %s cannot be shown: %w", args[0], err)
+				}
+				if file != "" {
+					return a.toFile(file, func(w io.Writer) error {
+						var out bytes.Buffer
+						if err := json.Indent(&out, p.Document, "", "  "); err != nil {
+							return err
+						}
+						out.WriteByte('\n')
+						_, err := out.WriteTo(w)
+						return err
+					})
 				}
 				if a.json {
 					return a.printJSON(p)
@@ -166,6 +187,7 @@ Two nodes match under the same profile when its id is the same on both.`,
 			})
 		},
 	}
+	show.Flags().StringVarP(&file, "out", "o", "", "write the profile's document to this `file`, - for standard output")
 	cmd.AddCommand(list, show, a.profilesCheck())
 	return cmd
 }

@@ -37,13 +37,13 @@ func (a *app) receiptsList() *cobra.Command {
 					a.say("No receipts yet: an exchange leaves one when it ends.")
 					return nil
 				}
-				t := newTable(a.out, "RECEIPT", "PEER", "PURPOSE", "PROFILE", "PROTOCOL", "MATCHES", "POSSIBLE", "ENDED", "STATUS")
+				t := newTable(a.out, "RECEIPT", "PEER", "PURPOSE", "PROTOCOL", "MATCHES", "POSSIBLE", "ENDED", "STATUS")
 				for _, r := range list {
 					peer := r.PeerName
 					if peer == "" {
 						peer = r.Peer
 					}
-					t.row(r.ID, peer, r.Purpose, r.Profile, r.Protocol, r.Matches, r.Possible, when(r.Ended), r.Status.State)
+					t.row(r.ID, peer, r.Purpose, r.Protocol, r.Matches, r.Possible, when(r.Ended), r.Status.State)
 				}
 				return t.flush()
 			})

@@ -106,7 +106,7 @@ func (s *csvSource) header(opts ReaderOptions) (Header, error) {
 			continue
 		}
 		if !utf8.Valid(rec.text) {
-			return Header{}, ErrEncoding
+			return Header{}, fmt.Errorf("%w; save it as \"CSV UTF-8\"", ErrEncoding)
 		}
 		if bytes.IndexByte(rec.text, 0) >= 0 {
 			return Header{}, ErrFormat

@@ -195,7 +195,7 @@ func (h Header) check() error {
 		seen[c.Field] = i + 1
 	}
 	if seen["first_name"] == 0 && seen["last_name"] == 0 {
-		return fmt.Errorf("%w: the first line names neither first_name nor last_name", ErrHeader)
+		return fmt.Errorf("%w: the first line names neither first_name nor last_name: it has to hold the names of the columns; add such a line, or say which column holds which field", ErrHeader)
 	}
 	return nil
 }

@@ -167,9 +167,14 @@ func NewReader(in io.Reader, opts ReaderOptions) (*Reader, error) {
 	}
 	if format == "" {
 		buffered := bufio.NewReader(in)
-		start, err := buffered.Peek(len(zipMagic))
+		start, err := buffered.Peek(longestMagic)
 		if err != nil && err != io.EOF {
 			return nil, fmt.Errorf("reading the list: %w", err)
+		}
+		for _, other := range otherFormats {
+			if bytes.HasPrefix(start, []byte(other.magic)) {
+				return nil, fmt.Errorf("%w: %s", ErrFormat, other.what)
+			}
 		}
 		format, in = detect(start), buffered
 	}
@@ -201,9 +206,20 @@ func NewReader(in io.Reader, opts ReaderOptions) (*Reader, error) {
 
 const zipMagic = "PK\x03\x04"
 
+// otherFormats are what people hand in for a list, by first bytes, whatever the name of the file: each is told what to do. As CSV
+// it would only be said that a header is missing.
+var otherFormats = []struct{ magic, what string }{
+	{"%PDF-", "this is a PDF; ask for the list as XLSX or CSV"},
+	{"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "this is an old Excel workbook (.xls), or one with a password; save it as .xlsx without one"},
+	{"\x1f\x8b", "the file is compressed (gzip); unpack it first"},
+}
+
+// longestMagic is how many bytes tell all formats apart.
+const longestMagic = 8
+
 // detect tells the format by the first bytes of a file.
 func detect(start []byte) Format {
-	if string(start) == zipMagic {
+	if bytes.HasPrefix(start, []byte(zipMagic)) {
 		return XLSX
 	}
 	if text := bytes.TrimLeft(bytes.TrimPrefix(start, []byte("\xef\xbb\xbf")), " \t\r\n"); len(text) > 0 && text[0] == '{' {

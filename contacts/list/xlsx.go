@@ -76,7 +76,7 @@ func openXLSX(in io.Reader, opts ReaderOptions) (src *xlsxSource, h Header, err 
 		sheet = sheets[0]
 	}
 	if !slices.Contains(sheets, sheet) {
-		return nil, h, fmt.Errorf("%w: the workbook has no sheet of that name", ErrHeader)
+		return nil, h, fmt.Errorf("%w: the workbook has no sheet of that name; capitals and spaces count", ErrHeader)
 	}
 	if s.raw, err = f.Rows(sheet); err == nil {
 		s.shown, err = f.Rows(sheet)
@@ -105,7 +105,7 @@ func (s *xlsxSource) header(opts ReaderOptions) (Header, error) {
 	for {
 		_, shown, err := s.next()
 		if err == io.EOF {
-			return Header{}, fmt.Errorf("%w: the sheet is empty", ErrHeader)
+			return Header{}, fmt.Errorf("%w: the sheet is empty; the workbook may have others", ErrHeader)
 		} else if err != nil {
 			return Header{}, err
 		}
