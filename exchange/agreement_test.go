@@ -10,7 +10,7 @@ import (
 )
 
 // agree has a propose an agreement to b, and b sign it.
-func agree(t *testing.T, a, b *testNode, r AgreementRequest) Agreement {
+func agree(t testing.TB, a, b *testNode, r AgreementRequest) Agreement {
 	t.Helper()
 	r.Peer = b.DID()
 	if r.Purposes == nil {
@@ -26,7 +26,7 @@ func agree(t *testing.T, a, b *testNode, r AgreementRequest) Agreement {
 	return g
 }
 
-func awaitAgreement(t *testing.T, n *testNode, id string, state AgreementState) {
+func awaitAgreement(t testing.TB, n *testNode, id string, state AgreementState) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		g, err := n.Agreement(t.Context(), id)

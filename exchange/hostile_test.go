@@ -18,7 +18,7 @@ import (
 )
 
 // friends makes two nodes that are registered with each other.
-func friends(t *testing.T) (w *world, a, b *testNode) {
+func friends(t testing.TB) (w *world, a, b *testNode) {
 	t.Helper()
 	w = newWorld(t)
 	a, b = w.add("a.example"), w.add("b.example")
