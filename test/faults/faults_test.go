@@ -196,13 +196,13 @@ func TestExchangeSurvivesKills(t *testing.T) {
 		}
 	}
 	harness.Befriend(a, b)
-	want := settled(t, a, b, begin(t, a, b, exchange.ProtocolNoise))
+	want := settled(t, a, b, begin(t, a, b, exchange.ProtocolNoise, "fault test"))
 	if want.InCommon == 0 {
 		t.Fatal("the lists have nothing in common")
 	}
 	kills := 0
 	for round := range rounds(t, 6) {
-		id := begin(t, a, b, []string{exchange.ProtocolVOPRF, exchange.ProtocolNoise}[round%2])
+		id := begin(t, a, b, []string{exchange.ProtocolVOPRF, exchange.ProtocolNoise}[round%2], "fault test")
 		for range 1 + rnd.IntN(3) {
 			after(rnd, 250*time.Millisecond)
 			victims := [][]*harness.Node{{a}, {b}, {a, b}}[rnd.IntN(3)]
@@ -254,9 +254,11 @@ func TestLargeExchangeSurvivesKills(t *testing.T) {
 	}
 	harness.Befriend(a, b)
 	begun := time.Now()
-	want := settled(t, a, b, begin(t, a, b, exchange.ProtocolVOPRF))
+	wholeID := begin(t, a, b, exchange.ProtocolVOPRF, "undisturbed")
+	want := settled(t, a, b, wholeID)
 	undisturbed := time.Since(begun)
-	id := begin(t, a, b, exchange.ProtocolVOPRF)
+	// Another purpose has keys of its own: nothing of the first exchange is used again, and the second is as much work.
+	id := begin(t, a, b, exchange.ProtocolVOPRF, "disturbed")
 	seen, kills := map[exchange.State]bool{}, 0
 	for begun = time.Now(); ; {
 		e, err := a.Client.Exchange(t.Context(), id)
@@ -278,15 +280,33 @@ func TestLargeExchangeSurvivesKills(t *testing.T) {
 	if got.InCommon != want.InCommon || got.Possible != want.Possible || want.InCommon == 0 {
 		t.Fatalf("%d in common and %d possible; undisturbed %d and %d", got.InCommon, got.Possible, want.InCommon, want.Possible)
 	}
+	for _, n := range []*harness.Node{a, b} {
+		if !maps.Equal(found(t, n, id), found(t, n, wholeID)) {
+			t.Fatalf("%s: the contacts found are not those of the undisturbed exchange", n.Name)
+		}
+	}
 	a.Stop()
 	b.Stop()
 	healthy(t, a)
 	healthy(t, b)
 }
 
-func begin(t *testing.T, a, b *harness.Node, protocol string) string {
+// found counts what an exchange found by contact, tier and keys; rows have another name in every exchange and are left out.
+func found(t *testing.T, n *harness.Node, id string) map[string]int {
 	t.Helper()
-	e, err := a.Client.StartExchange(t.Context(), exchange.Request{Peer: b.DID, Profile: "soundex/1", Protocol: protocol, Purpose: "fault test"})
+	matches, err := n.Client.Matches(t.Context(), id)
+	harness.Check(t, err)
+	of := make(map[string]int, len(matches))
+	for _, m := range matches {
+		keys := slices.Sorted(slices.Values(m.Keys))
+		of[fmt.Sprint(m.Contact, m.Tier, keys)]++
+	}
+	return of
+}
+
+func begin(t *testing.T, a, b *harness.Node, protocol, purpose string) string {
+	t.Helper()
+	e, err := a.Client.StartExchange(t.Context(), exchange.Request{Peer: b.DID, Profile: "soundex/1", Protocol: protocol, Purpose: purpose})
 	harness.Check(t, err)
 	return e.ID
 }
