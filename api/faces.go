@@ -46,6 +46,7 @@ type Keys interface {
 type Peers interface {
 	AddPeer(ctx context.Context, did string, expect exchange.Organisation) (exchange.Peer, error)
 	Peers(ctx context.Context) ([]exchange.Peer, error)
+	ListPeers(ctx context.Context, q exchange.Query) (exchange.Page[exchange.Peer], error)
 	Peer(ctx context.Context, did string) (exchange.Peer, error)
 	ApprovePeer(ctx context.Context, did string) (exchange.Peer, error)
 	RefusePeer(ctx context.Context, did, reason string) (exchange.Peer, error)
@@ -59,7 +60,7 @@ type Peers interface {
 // Agreements say what may be exchanged with a peer without asking each time; what is outside them waits for a decision.
 type Agreements interface {
 	ProposeAgreement(ctx context.Context, r exchange.AgreementRequest) (exchange.Agreement, error)
-	Agreements(ctx context.Context, peer string) ([]exchange.Agreement, error)
+	ListAgreements(ctx context.Context, q exchange.Query) (exchange.Page[exchange.Agreement], error)
 	Agreement(ctx context.Context, id string) (exchange.Agreement, error)
 	DecideAgreement(ctx context.Context, id string, approve bool, reason string) (exchange.Agreement, error)
 	EndAgreement(ctx context.Context, id, reason string) (exchange.Agreement, error)
@@ -74,11 +75,12 @@ type Exchanges interface {
 	StartExchange(ctx context.Context, r exchange.Request) (exchange.Exchange, error)
 	ExportStep(ctx context.Context, id string, out io.Writer) (exchange.StepFile, error)
 	ImportStep(ctx context.Context, in io.Reader) (exchange.StepFile, error)
-	Exchanges(ctx context.Context) ([]exchange.Exchange, error)
+	ListExchanges(ctx context.Context, q exchange.Query) (exchange.Page[exchange.Exchange], error)
+	CountExchanges(ctx context.Context) (uint64, error)
 	Exchange(ctx context.Context, id string) (exchange.Exchange, error)
 	Matches(ctx context.Context, id string) ([]exchange.Match, error)
 	Presentations(ctx context.Context, id string) (map[string]json.RawMessage, error)
-	Receipts(ctx context.Context) ([]exchange.ReceiptInfo, error)
+	ListReceipts(ctx context.Context, q exchange.Query) (exchange.Page[exchange.ReceiptInfo], error)
 	Receipt(ctx context.Context, id string) ([]byte, error)
 }
 

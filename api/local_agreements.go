@@ -45,9 +45,18 @@ func (s *Server) operateAgreements(h huma.API) {
 		return asBody(s.node.ProposeAgreement(ctx, exchange.AgreementRequest(in.Body)))
 	})
 	operate(h, get("agreements-list", "/agreements", tag, "List agreements, the newest first"),
-		func(ctx context.Context, _ *empty) (*body[List[exchange.Agreement]], error) {
-			list, err := s.node.Agreements(ctx, "")
-			return asList(list, "", err)
+		func(ctx context.Context, in *struct {
+			Page
+			State string `query:"state" enum:"proposed,asked,active,refused,ended" doc:"Only those in this state." example:"active"`
+			Peer  string `query:"peer" maxLength:"2048" doc:"Only those with this peer, by its DID."`
+		}) (*body[List[exchange.Agreement]], error) {
+			c := cursorsOf("agreements-list", in.State, in.Peer)
+			q, err := c.query(in.Page, in.Peer, in.State, "")
+			if err != nil {
+				return nil, err
+			}
+			page, err := s.node.ListAgreements(ctx, q)
+			return pageOf(c, page, err)
 		})
 	operate(h, get("agreements-show", "/agreements/{id}", tag, "Show an agreement"),
 		func(ctx context.Context, in *byID) (*body[exchange.Agreement], error) {

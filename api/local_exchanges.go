@@ -23,7 +23,7 @@ type Status struct {
 	Started      time.Time             `json:"started"`
 	Contacts     uint64                `json:"contacts"`
 	Peers        map[string]int        `json:"peers" doc:"How many peers are in each state."`
-	Exchanges    int                   `json:"exchanges"`
+	Exchanges    uint64                `json:"exchanges"`
 	Jobs         int                   `json:"jobs" doc:"Jobs that have not ended."`
 	DocumentPath string                `json:"document_path,omitempty" doc:"Where the DID document is served."`
 }
@@ -54,11 +54,9 @@ func (s *Server) status(ctx context.Context) (Status, error) {
 	for _, p := range peers {
 		st.Peers[string(p.State)]++
 	}
-	exchanges, err := s.node.Exchanges(ctx)
-	if err != nil {
+	if st.Exchanges, err = s.node.CountExchanges(ctx); err != nil {
 		return st, err
 	}
-	st.Exchanges = len(exchanges)
 	list, err := s.jobs.List(ctx, jobs.Filter{States: []jobs.State{jobs.Queued, jobs.Running, jobs.Waiting}})
 	st.Jobs = len(list)
 	return st, err
@@ -92,14 +90,18 @@ type confirmInput struct {
 
 func (s *Server) operatePeers(h huma.API) {
 	const tag = "Peers"
-	operate(h, get("peers-list", "/peers", tag, "List the other nodes that this one knows"),
+	operate(h, get("peers-list", "/peers", tag, "List the other nodes that this one knows, by their DIDs"),
 		func(ctx context.Context, in *struct {
 			Page
-			State string `query:"state" maxLength:"32" doc:"Only those in this state." example:"approved"`
+			State string `query:"state" enum:"invited,requested,approved,refused,suspended" doc:"Only those in this state." example:"approved"`
 		}) (*body[List[exchange.Peer]], error) {
-			peers, err := s.node.Peers(ctx)
-			return pageOf(in.Page, peers, err, func(p *exchange.Peer) string { return p.DID },
-				func(p *exchange.Peer) bool { return in.State == "" || string(p.State) == in.State })
+			c := cursorsOf("peers-list", in.State)
+			q, err := c.query(in.Page, "", in.State, "")
+			if err != nil {
+				return nil, err
+			}
+			page, err := s.node.ListPeers(ctx, q)
+			return pageOf(c, page, err)
 		})
 	op := post("peers-add", "/peers", tag, "Register with another node")
 	op.Description = "Resolves the DID, fetches the organisation credential, holds it against expect, and asks the other side to approve."
@@ -166,21 +168,22 @@ func (s *Server) operateExchanges(h huma.API) {
 	operate(h, op, start)
 	operate(h, action(op, "rpc-exchange", "/rpc/exchange"), start)
 	s.operateFiles(h)
-	operate(h, get("exchanges-list", "/exchanges", tag, "List exchanges, the newest first"),
+	op = get("exchanges-list", "/exchanges", tag, "List exchanges, the newest first")
+	op.Description = shortPages
+	operate(h, op,
 		func(ctx context.Context, in *struct {
 			Page
-			State string `query:"state" maxLength:"32" doc:"Only those in this state." example:"done"`
+			State string `query:"state" enum:"preparing,opening,accepted,uploading,matching,claiming,waiting,answering,receipt,done,failed" doc:"Only those in this state." example:"done"`
 			Peer  string `query:"peer" maxLength:"2048" doc:"Only those with this peer, by its DID."`
 			Since string `query:"since" maxLength:"40" format:"date-time" doc:"Only those begun from this moment on."`
 		}) (*body[List[exchange.Exchange]], error) {
-			since, err := moment("since", in.Since)
+			c := cursorsOf("exchanges-list", in.State, in.Peer, in.Since)
+			q, err := c.query(in.Page, in.Peer, in.State, in.Since)
 			if err != nil {
 				return nil, err
 			}
-			list, err := s.node.Exchanges(ctx)
-			return pageOf(in.Page, list, err, func(e *exchange.Exchange) string { return e.ID }, func(e *exchange.Exchange) bool {
-				return (in.State == "" || string(e.State) == in.State) && (in.Peer == "" || e.Peer == in.Peer) && !e.Created.Before(since)
-			})
+			page, err := s.node.ListExchanges(ctx, q)
+			return pageOf(c, page, err)
 		})
 	operate(h, get("exchanges-show", "/exchanges/{id}", tag, "Show an exchange"),
 		func(ctx context.Context, in *byID) (*body[exchange.Exchange], error) {
@@ -206,20 +209,21 @@ func (s *Server) operateExchanges(h huma.API) {
 		})
 
 	const receipts = "Receipts"
-	operate(h, get("receipts-list", "/receipts", receipts, "List match receipts"),
+	op = get("receipts-list", "/receipts", receipts, "List match receipts, the newest first")
+	op.Description = shortPages
+	operate(h, op,
 		func(ctx context.Context, in *struct {
 			Page
 			Peer  string `query:"peer" maxLength:"2048" doc:"Only those with this peer, by its DID."`
 			Since string `query:"since" maxLength:"40" format:"date-time" doc:"Only those of exchanges that ended from this moment on."`
 		}) (*body[List[exchange.ReceiptInfo]], error) {
-			since, err := moment("since", in.Since)
+			c := cursorsOf("receipts-list", in.Peer, in.Since)
+			q, err := c.query(in.Page, in.Peer, "", in.Since)
 			if err != nil {
 				return nil, err
 			}
-			list, err := s.node.Receipts(ctx)
-			return pageOf(in.Page, list, err, func(r *exchange.ReceiptInfo) string { return r.ID }, func(r *exchange.ReceiptInfo) bool {
-				return (in.Peer == "" || r.Peer == in.Peer) && !r.Ended.Before(since)
-			})
+			page, err := s.node.ListReceipts(ctx, q)
+			return pageOf(c, page, err)
 		})
 	op = get("receipts-show", "/receipts/{id}", receipts, "Give a receipt as an auditor gets it")
 	op.Responses = asItIs("The receipt.")
@@ -230,9 +234,13 @@ func (s *Server) operateExchanges(h huma.API) {
 }
 
 type jobsInput struct {
-	After string `query:"after" maxLength:"20" doc:"Id of the last job seen."`
-	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	Page
+	State string `query:"state" enum:"queued,running,waiting,done,failed,cancelled" doc:"Only those in this state." example:"running"`
+	Kind  string `query:"kind" maxLength:"64" doc:"Only those of this kind." example:"contacts.import"`
 }
+
+// shortPages is said of lists that are filtered while they are read.
+const shortPages = "A page may be shorter than limit, even empty, and still have a next: a filter looks at a part of the list at a time."
 
 func asJob(j jobs.Job, err error) (*body[Job], error) { return asBody(jobOf(j), err) }
 
@@ -240,10 +248,20 @@ func (s *Server) operateJobs(h huma.API) {
 	const tag = "Jobs"
 	operate(h, get("jobs-list", "/jobs", tag, "List jobs, the newest first"),
 		func(ctx context.Context, in *jobsInput) (*body[List[Job]], error) {
-			list, err := s.jobs.List(ctx, jobs.Filter{Before: in.After, Limit: in.Limit})
+			c := cursorsOf("jobs-list", in.State, in.Kind)
+			before, err := c.read(in.After)
+			if err != nil {
+				return nil, err
+			}
+			f := jobs.Filter{Before: string(before), Kind: in.Kind, Limit: in.Limit + 1}
+			if in.State != "" {
+				f.States = []jobs.State{jobs.State(in.State)}
+			}
+			list, err := s.jobs.List(ctx, f)
 			next := ""
-			if len(list) == in.Limit {
-				next = list[len(list)-1].ID
+			if len(list) > in.Limit {
+				list = list[:in.Limit]
+				next = c.next([]byte(list[in.Limit-1].ID))
 			}
 			out := make([]Job, len(list))
 			for i, j := range list {

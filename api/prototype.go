@@ -98,6 +98,32 @@ func (s *Server) createPrototype(ctx context.Context, in PrototypeContact) (Prot
 	return out, nil
 }
 
+// ownPlace is the place after the node's own organisation, which stands before all peers; no DID begins so.
+const ownPlace = "="
+
+// organisations gives a part of the list of organisations: the node's own, then the peers' by their DIDs.
+func (s *Server) organisations(ctx context.Context, in Page) (*body[List[OrganisationView]], error) {
+	c := cursorsOf("organisations-list")
+	q, err := c.query(in, "", "", "")
+	if err != nil {
+		return nil, err
+	}
+	var list []OrganisationView
+	if q.After == nil {
+		list = append(list, OrganisationView{Organisation: s.node.Organisation(), DID: s.node.DID()})
+		if q.Limit--; q.Limit == 0 {
+			return asList(list, c.next([]byte(ownPlace)), nil)
+		}
+	} else if string(q.After) == ownPlace {
+		q.After = nil
+	}
+	page, err := s.node.ListPeers(ctx, q)
+	for _, p := range page.Items {
+		list = append(list, OrganisationView{Organisation: p.Organisation, DID: p.DID, State: string(p.State)})
+	}
+	return asList(list, c.next(page.Next), err)
+}
+
 func (s *Server) operatePrototype(h huma.API) {
 	const tag = "Prototype"
 	operate(h, get("prototype-contacts", "/contact/", tag, "List contacts (GET /contacts)"),
@@ -141,9 +167,8 @@ func (s *Server) operatePrototype(h huma.API) {
 		return out, err
 	}
 	operate(h, get("organisations-list", "/organisations", "Organisations", "List the organisations that this node knows, its own first"),
-		func(ctx context.Context, _ *empty) (*body[List[OrganisationView]], error) {
-			list, err := all(ctx)
-			return asList(list, "", err)
+		func(ctx context.Context, in *struct{ Page }) (*body[List[OrganisationView]], error) {
+			return s.organisations(ctx, in.Page)
 		})
 	operate(h, get("organisations-owner", "/organisations/node-owner", "Organisations", "Show the organisation of this node"), owner)
 	operate(h, get("prototype-organisations", "/organisation/", tag, "List organisations (GET /organisations)"),

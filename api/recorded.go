@@ -115,8 +115,7 @@ type auditInput struct {
 	Outcome   string `query:"outcome" enum:"done,failed,denied,made"`
 	Since     string `query:"since" maxLength:"40" format:"date-time" doc:"Only from this moment on."`
 	Until     string `query:"until" maxLength:"40" format:"date-time" doc:"Only before this moment."`
-	After     uint64 `query:"after" doc:"What next said."`
-	Limit     int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	Page
 }
 
 type auditVerifyInput struct {
@@ -130,10 +129,14 @@ func (s *Server) operateAudit(h huma.API) {
 	}
 	const tag = "Audit"
 	op := get("audit-list", "/audit", tag, "Read the record of who did what, the newest first")
-	op.Description = "A page may be shorter than limit, even empty, and still have a next: a filter looks at a part of the record at a time."
+	op.Description = shortPages
 	operate(h, op, func(ctx context.Context, in *auditInput) (*body[List[audit.Record]], error) {
-		f := audit.Filter{Account: in.Account, Operation: in.Operation, Outcome: audit.Outcome(in.Outcome), Before: in.After, Limit: in.Limit}
+		c := cursorsOf(op.OperationID, in.Account, in.Operation, in.Outcome, in.Since, in.Until)
+		f := audit.Filter{Account: in.Account, Operation: in.Operation, Outcome: audit.Outcome(in.Outcome), Limit: in.Limit}
 		var err error
+		if f.Before, err = c.readNumber(in.After); err != nil {
+			return nil, err
+		}
 		if f.Since, err = moment("since", in.Since); err != nil {
 			return nil, err
 		}
@@ -144,7 +147,7 @@ func (s *Server) operateAudit(h huma.API) {
 		if next == 0 {
 			return asList(list, "", err)
 		}
-		return asList(list, strconv.FormatUint(next, 10), err)
+		return asList(list, c.next(strconv.AppendUint(nil, next, 10)), err)
 	})
 	op = get("audit-verify", "/audit/verify", tag, "Verify that nothing in the record was changed")
 	op.Description = "Walks the whole chain. With number and digest, which were noted before, also that this record still has that digest."

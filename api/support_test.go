@@ -52,13 +52,14 @@ type fakeNode struct {
 	peer      func(ctx context.Context, what, did, reason string) (exchange.Peer, error)
 	err       error // of everything that has no function of its own
 	matches   []exchange.Match
+	listPeers func(exchange.Query) (exchange.Page[exchange.Peer], error)
 }
 
 func (n *fakeNode) ProposeAgreement(context.Context, exchange.AgreementRequest) (exchange.Agreement, error) {
 	return exchange.Agreement{}, n.err
 }
-func (n *fakeNode) Agreements(context.Context, string) ([]exchange.Agreement, error) {
-	return nil, n.err
+func (n *fakeNode) ListAgreements(context.Context, exchange.Query) (exchange.Page[exchange.Agreement], error) {
+	return exchange.Page[exchange.Agreement]{}, n.err
 }
 func (n *fakeNode) Agreement(context.Context, string) (exchange.Agreement, error) {
 	return exchange.Agreement{}, n.err
@@ -107,6 +108,12 @@ func (n *fakeNode) AddPeer(ctx context.Context, did string, e exchange.Organisat
 	return n.ask(ctx, "add", did, e.Name+"/"+e.RegistrationNumber+"/"+e.Country)
 }
 func (n *fakeNode) Peers(context.Context) ([]exchange.Peer, error) { return nil, n.err }
+func (n *fakeNode) ListPeers(_ context.Context, q exchange.Query) (exchange.Page[exchange.Peer], error) {
+	if n.listPeers != nil {
+		return n.listPeers(q)
+	}
+	return exchange.Page[exchange.Peer]{}, n.err
+}
 func (n *fakeNode) Peer(ctx context.Context, did string) (exchange.Peer, error) {
 	return n.ask(ctx, "show", did, "")
 }
@@ -168,7 +175,10 @@ func (n *fakeNode) ImportStep(_ context.Context, in io.Reader) (exchange.StepFil
 	}
 	return exchange.StepFile{Exchange: strings.Repeat("ab", 16), Number: 1}, n.err
 }
-func (n *fakeNode) Exchanges(context.Context) ([]exchange.Exchange, error) { return nil, n.err }
+func (n *fakeNode) ListExchanges(context.Context, exchange.Query) (exchange.Page[exchange.Exchange], error) {
+	return exchange.Page[exchange.Exchange]{}, n.err
+}
+func (n *fakeNode) CountExchanges(context.Context) (uint64, error) { return 0, n.err }
 func (n *fakeNode) Exchange(_ context.Context, id string) (exchange.Exchange, error) {
 	return exchange.Exchange{ID: id}, n.err
 }
@@ -178,7 +188,9 @@ func (n *fakeNode) Matches(context.Context, string) ([]exchange.Match, error) {
 func (n *fakeNode) Presentations(context.Context, string) (map[string]json.RawMessage, error) {
 	return map[string]json.RawMessage{"opening": []byte(`{"a":1}`)}, n.err
 }
-func (n *fakeNode) Receipts(context.Context) ([]exchange.ReceiptInfo, error) { return nil, n.err }
+func (n *fakeNode) ListReceipts(context.Context, exchange.Query) (exchange.Page[exchange.ReceiptInfo], error) {
+	return exchange.Page[exchange.ReceiptInfo]{}, n.err
+}
 func (n *fakeNode) Receipt(context.Context, string) ([]byte, error) {
 	return []byte("{ \"spaces\":  \"stay\" }\n"), n.err
 }
@@ -263,11 +275,17 @@ func (f *fakeRegister) CheckAnonymous(_ context.Context, uscadis, _ []string) ([
 
 // fakeJobs is the same for jobs.
 type fakeJobs struct {
+	list  func(jobs.Filter) ([]jobs.Job, error)
 	watch func(context.Context, string) (<-chan jobs.Job, error)
 	err   error
 }
 
-func (f *fakeJobs) List(context.Context, jobs.Filter) ([]jobs.Job, error) { return nil, f.err }
+func (f *fakeJobs) List(_ context.Context, q jobs.Filter) ([]jobs.Job, error) {
+	if f.list != nil {
+		return f.list(q)
+	}
+	return nil, f.err
+}
 func (f *fakeJobs) Get(_ context.Context, id string) (jobs.Job, error) {
 	return jobs.Job{ID: id, State: jobs.Running, Cursor: []byte(`"private"`)}, f.err
 }

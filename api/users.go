@@ -185,10 +185,21 @@ func (s *Server) operateUsers(h huma.API) {
 		return
 	}
 	const tag = "Users"
-	operate(h, get("users-list", "/users", tag, "List the accounts"),
-		func(ctx context.Context, _ *empty) (*body[List[accounts.Account]], error) {
-			list, err := s.accounts.List(ctx)
-			return asList(list, "", err)
+	operate(h, get("users-list", "/users", tag, "List the accounts, the oldest first"),
+		func(_ context.Context, in *struct {
+			Page
+			Role string `query:"role" enum:"admin,operator,auditor,checker" doc:"Only those with this role."`
+		}) (*body[List[accounts.Account]], error) {
+			c := cursorsOf("users-list", in.Role)
+			after, err := c.read(in.After)
+			if err != nil {
+				return nil, err
+			}
+			list, next := s.accounts.Page(string(after), policy.Role(in.Role), in.Limit)
+			if next == "" {
+				return asList(list, "", nil)
+			}
+			return asList(list, c.next([]byte(next)), nil)
 		})
 	op := post("users-add", "/users", tag, "Make an account")
 	op.DefaultStatus = http.StatusCreated

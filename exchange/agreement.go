@@ -246,7 +246,7 @@ func (n *Node) ProposeAgreement(ctx context.Context, r AgreementRequest) (Agreem
 }
 
 func (n *Node) putUndelivered(tx *store.Tx, rec *agreementRecord) error {
-	if err := n.kept.agreements.Put(tx, []byte(rec.ID), *rec); err != nil {
+	if err := n.writeAgreement(tx, rec); err != nil {
 		return err
 	}
 	_, err := n.jobs.Enqueue(tx, jobAgreement, agreementParams{rec.ID})
@@ -434,7 +434,7 @@ func (n *Node) EndAgreement(ctx context.Context, id, reason string) (Agreement, 
 		}
 		r.State, r.Reason, r.Undelivered, r.Updated = AgreementEnded, reason, false, n.now().UTC()
 		out = r.Agreement
-		return n.kept.agreements.Put(tx, []byte(id), r)
+		return n.writeAgreement(tx, &r)
 	})
 }
 
@@ -478,7 +478,7 @@ func (n *Node) deliverAgreement(ctx context.Context, t *jobs.Task) error {
 			return err
 		}
 		now.Undelivered = false
-		return n.kept.agreements.Put(tx, []byte(r.ID), now)
+		return n.writeAgreement(tx, &now)
 	})
 }
 
@@ -519,7 +519,7 @@ func (n *Node) onProposal(ctx context.Context, m *message, _ *peerRecord) (*repl
 			return err
 		}
 		now := n.now().UTC()
-		return n.kept.agreements.Put(tx, []byte(s.Agreement), agreementRecord{
+		return n.writeAgreement(tx, &agreementRecord{
 			Agreement: Agreement{ID: s.Agreement, Peer: m.From, State: AgreementAsked, Terms: t, Created: now, Updated: now}, Proposal: signed,
 		})
 	})
@@ -569,7 +569,7 @@ func (n *Node) onConsent(ctx context.Context, m *message, _ *peerRecord) (*reply
 			if s.Approved == "true" {
 				r.State = AgreementActive
 			}
-			if err := n.kept.agreements.Put(tx, []byte(s.Agreement), r); err != nil {
+			if err := n.writeAgreement(tx, &r); err != nil {
 				return err
 			}
 		}

@@ -88,7 +88,7 @@ func (n *Node) completeByFile(ctx context.Context, s *session, subject stepSubje
 	receipt := receiptRecord{Exchange: s.ID, Peer: s.Peer, Initiator: l.Attached[0], Responder: offered, Statement: st, Kept: n.now().UTC()}
 	s.State = StateDone
 	return n.store.Update(ctx, func(tx *store.Tx) error {
-		return errors.Join(n.settle(tx, s), n.kept.receipts.Put(tx, []byte(s.ID), receipt), n.putSession(tx, s))
+		return errors.Join(n.settle(tx, s), n.writeReceipt(tx, receipt), n.putSession(tx, s))
 	})
 }
 

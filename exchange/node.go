@@ -95,21 +95,22 @@ type Node struct {
 
 // tables are the collections of a node.
 type tables struct {
-	identity     *store.Collection[identity]
-	peers        *store.Collection[peerRecord]
-	documents    *store.Collection[documentRecord]
-	sessions     *store.Collection[session]
-	letters      *store.Collection[letter]
-	chunks       *store.Collection[[]byte]
-	matches      *store.Collection[[]Match]
-	matchParts   *store.Collection[matchPart] // by number
-	matchNumbers *store.Collection[uint64]    // of parts, by their keys
-	epochs       *store.Collection[epoch]
-	receipts     *store.Collection[receiptRecord]
-	agreements   *store.Collection[agreementRecord]
-	changes      *store.Collection[Change]
-	lists        *store.Collection[statusLists]
-	carried      *store.Collection[carried]
+	identity                                   *store.Collection[identity]
+	peers                                      *store.Collection[peerRecord]
+	documents                                  *store.Collection[documentRecord]
+	sessions                                   *store.Collection[session]
+	letters                                    *store.Collection[letter]
+	chunks                                     *store.Collection[[]byte]
+	matches                                    *store.Collection[[]Match]
+	matchParts                                 *store.Collection[matchPart] // by number
+	matchNumbers                               *store.Collection[uint64]    // of parts, by their keys
+	epochs                                     *store.Collection[epoch]
+	receipts                                   *store.Collection[receiptRecord]
+	agreements                                 *store.Collection[agreementRecord]
+	sessionTimes, receiptTimes, agreementTimes timeline
+	changes                                    *store.Collection[Change]
+	lists                                      *store.Collection[statusLists]
+	carried                                    *store.Collection[carried]
 }
 
 var errNoIdentity = errors.New("this store holds no node yet")
@@ -173,9 +174,10 @@ func newNode(o Options) (*Node, error) {
 		matchNumbers: store.NewCollection[uint64](o.Store, "match-numbers", 1),
 		receipts:     store.NewCollection[receiptRecord](o.Store, "receipts", 1),
 		agreements:   store.NewCollection[agreementRecord](o.Store, "agreements", 1),
-		changes:      store.NewCollection[Change](o.Store, "changes", 1),
-		lists:        store.NewCollection[statusLists](o.Store, "status-lists", 1),
-		carried:      store.NewCollection[carried](o.Store, "files", 1),
+		sessionTimes: newTimeline(o.Store, "session-times"), receiptTimes: newTimeline(o.Store, "receipt-times"), agreementTimes: newTimeline(o.Store, "agreement-times"),
+		changes: store.NewCollection[Change](o.Store, "changes", 1),
+		lists:   store.NewCollection[statusLists](o.Store, "status-lists", 1),
+		carried: store.NewCollection[carried](o.Store, "files", 1),
 	}
 	return n, nil
 }
@@ -188,6 +190,9 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	}
 	if err := n.loadIdentity(ctx); err != nil {
 		return nil, err
+	}
+	if err := n.rebuildLists(ctx); err != nil {
+		return nil, fmt.Errorf("listing exchanges, receipts and agreements by time: %w", err)
 	}
 	if err := n.ensureAgreementKey(ctx); err != nil {
 		return nil, err

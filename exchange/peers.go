@@ -515,14 +515,12 @@ func (n *Node) RemovePeer(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	all, err := n.Exchanges(ctx)
+	open, one, err := n.openWith(ctx, name, "")
 	if err != nil {
 		return err
 	}
-	for _, e := range all {
-		if e.Peer == name && !e.State.Finished() {
-			return fail(CodePeerState, "exchange %s with %s is still open; wait for its end, or cancel its job", e.ID, name)
-		}
+	if open > 0 {
+		return fail(CodePeerState, "exchange %s with %s is still open; wait for its end, or cancel its job", one, name)
 	}
 	return n.store.Update(ctx, func(tx *store.Tx) error {
 		return n.kept.peers.Delete(tx, []byte(r.Peer.DID))

@@ -147,7 +147,7 @@ func (n *Node) completeReceipt(ctx context.Context, s *session, to peerAddress) 
 		if err := n.settle(tx, s); err != nil {
 			return err
 		}
-		return n.kept.receipts.Put(tx, []byte(s.ID), *receipt)
+		return n.writeReceipt(tx, *receipt)
 	})
 }
 
@@ -237,7 +237,7 @@ func (n *Node) onCompletion(ctx context.Context, m *message, _ *peerRecord) (*re
 			if err := n.settle(tx, s); err != nil {
 				return err
 			}
-			return n.kept.receipts.Put(tx, []byte(s.ID), record)
+			return n.writeReceipt(tx, record)
 		}
 		return stepSubject{Exchange: s.ID, Previous: m.Digest, Transcript: s.Transcript}, nil, extra, nil
 	})
@@ -273,22 +273,31 @@ func (n *Node) Receipts(ctx context.Context) ([]ReceiptInfo, error) {
 			if err != nil {
 				return err
 			}
-			matches, err1 := parseCount(r.Statement.Matches)
-			possibles, err2 := parseCount(r.Statement.Possibles)
-			ended, err3 := time.Parse(time.RFC3339, r.Statement.Ended)
-			if err := errors.Join(err1, err2, err3); err != nil {
-				return fmt.Errorf("receipt %s is damaged: %w", r.Exchange, err)
+			info, err := r.info(name)
+			if err != nil {
+				return err
 			}
-			out = append(out, ReceiptInfo{
-				ID: r.Exchange, Exchange: r.Exchange, Peer: r.Peer, PeerName: name, Purpose: r.Statement.Purpose, Profile: r.Statement.Profile,
-				Protocol: r.Statement.Protocol, Matches: matches, Possible: possibles, Ended: ended,
-				Status: statusIn(r),
-			})
+			out = append(out, info)
 		}
 		return nil
 	})
 	slices.SortFunc(out, func(a, b ReceiptInfo) int { return b.Ended.Compare(a.Ended) })
 	return out, err
+}
+
+// info is a receipt as it stands in lists.
+func (r *receiptRecord) info(peerName string) (ReceiptInfo, error) {
+	matches, err1 := parseCount(r.Statement.Matches)
+	possibles, err2 := parseCount(r.Statement.Possibles)
+	ended, err3 := r.ended()
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return ReceiptInfo{}, fmt.Errorf("receipt %s is damaged: %w", r.Exchange, err)
+	}
+	return ReceiptInfo{
+		ID: r.Exchange, Exchange: r.Exchange, Peer: r.Peer, PeerName: peerName, Purpose: r.Statement.Purpose, Profile: r.Statement.Profile,
+		Protocol: r.Statement.Protocol, Matches: matches, Possible: possibles, Ended: ended,
+		Status: statusIn(*r),
+	}, nil
 }
 
 // receiptType is the type of a receipt file.

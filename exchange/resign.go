@@ -104,6 +104,6 @@ func (n *Node) signAgreementAgain(ctx context.Context, r *agreementRecord) (*agr
 		} else {
 			now.Consent = signed
 		}
-		return n.kept.agreements.Put(tx, []byte(r.ID), now)
+		return n.writeAgreement(tx, &now)
 	})
 }

@@ -165,15 +165,9 @@ func (n *Node) checkOpening(ctx context.Context, m *message, o *openingSubject, 
 	if o.Commitment.Count == 0 || o.Commitment.Count != merkle.PaddedCount(o.Commitment.Count) {
 		return "", fail(CodeCommitment, "the bundle's count is not one that padding gives")
 	}
-	open := 0
-	all, err := n.Exchanges(ctx)
+	open, _, err := n.openWith(ctx, m.From, Responder)
 	if err != nil {
 		return "", err
-	}
-	for _, e := range all {
-		if e.Peer == m.From && e.Role == Responder && !e.State.Finished() {
-			open++
-		}
 	}
 	if open >= maxOpenSessionsPeer {
 		return "", fail(CodeTooMany, "you have %d exchanges open here; finish one or let it expire", open)

@@ -20,7 +20,7 @@ func (n *Node) purge(ctx context.Context, id string) error {
 	}
 	s.Purged = true
 	return n.store.Erase(ctx, func(tx *store.Tx) error {
-		return errors.Join(n.dropMatches(tx, s), n.kept.sessions.Put(tx, s.key(), *s))
+		return errors.Join(n.dropMatches(tx, s), n.writeSession(tx, s))
 	})
 }
 

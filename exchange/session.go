@@ -175,7 +175,7 @@ func (n *Node) putSession(tx *store.Tx, s *session) error {
 	if s.State.Finished() && s.Finished.IsZero() {
 		s.Finished = s.Updated
 	}
-	return n.kept.sessions.Put(tx, s.key(), *s)
+	return n.writeSession(tx, s)
 }
 
 // save keeps a session in a transaction of its own.
@@ -185,7 +185,7 @@ func (n *Node) save(ctx context.Context, s *session) error {
 
 // saveQuietly does so without it counting as progress.
 func (n *Node) saveQuietly(ctx context.Context, s *session) error {
-	return n.store.Update(ctx, func(tx *store.Tx) error { return n.kept.sessions.Put(tx, s.key(), *s) })
+	return n.store.Update(ctx, func(tx *store.Tx) error { return n.writeSession(tx, s) })
 }
 
 // dropAll deletes all records under a prefix.

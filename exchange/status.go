@@ -256,7 +256,7 @@ func (n *Node) setStatus(ctx context.Context, id string, to ReceiptStatus) (Rece
 		if err := n.kept.lists.Put(tx, listKey(number), lists); err != nil {
 			return err
 		}
-		return n.kept.receipts.Put(tx, []byte(id), r)
+		return n.writeReceipt(tx, r)
 	})
 	if err == nil {
 		n.published.lists = nil

@@ -71,6 +71,35 @@ func (a *Accounts) List(context.Context) ([]Account, error) {
 	return list, nil
 }
 
+// place is where an account stands among all, by the moment when it was made. Names are no places: places stand in URLs.
+func (a *account) place() string {
+	return a.Created.UTC().Format("20060102T150405.000000000") + " " + a.ID
+}
+
+// Page gives the accounts after a place, at most limit, the oldest first; role, if not "", is theirs. next is the place after the last; "" at the end.
+func (a *Accounts) Page(after string, role policy.Role, limit int) (list []Account, next string) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	type placed struct {
+		place string
+		*account
+	}
+	var all []placed
+	for _, c := range a.accounts {
+		if p := c.place(); p > after && (role == "" || c.Role == role) {
+			all = append(all, placed{p, c})
+		}
+	}
+	slices.SortFunc(all, func(x, y placed) int { return cmp.Compare(x.place, y.place) })
+	for _, c := range all[:min(limit, len(all))] {
+		list = append(list, c.public())
+	}
+	if len(all) > limit {
+		next = all[limit-1].place
+	}
+	return list, next
+}
+
 // Get gives an account by its id or its name.
 func (a *Accounts) Get(_ context.Context, who string) (Account, error) {
 	c, err := a.get(who)

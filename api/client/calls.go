@@ -8,7 +8,10 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"ihyid/api"
 	"ihyid/contacts/list"
@@ -22,21 +25,74 @@ func call[T any](ctx context.Context, c *Client, method, path string, query url.
 	return out, err
 }
 
-// all gives a whole list, part by part.
-func all[T any](ctx context.Context, c *Client, path string) ([]T, error) {
+// Filter chooses from a list; what is empty chooses nothing out. Not every list has every filter.
+type Filter struct {
+	State string    // of peers, exchanges, agreements, jobs
+	Peer  string    // of exchanges, receipts, agreements: the peer's DID
+	Kind  string    // of jobs
+	Role  string    // of accounts
+	Since time.Time // of exchanges, receipts: begun, or ended, from then on
+	Limit int       // at most so many; 0: all
+}
+
+// partSize is how many items are asked for at once.
+const partSize = 1000
+
+func (f *Filter) query() url.Values {
+	q := url.Values{"limit": {strconv.Itoa(partSize)}}
+	for name, v := range map[string]string{"state": f.State, "peer": f.Peer, "kind": f.Kind, "role": f.Role} {
+		if v != "" {
+			q.Set(name, v)
+		}
+	}
+	if !f.Since.IsZero() {
+		q.Set("since", f.Since.UTC().Format(time.RFC3339))
+	}
+	return q
+}
+
+// listed walks a list, as one filter (or none) chooses, part by part.
+func listed[T any](ctx context.Context, c *Client, path string, filter []Filter) iter.Seq2[T, error] {
+	var f Filter
+	if len(filter) > 0 {
+		f = filter[0]
+	}
+	q := f.query()
+	if f.Limit > 0 && f.Limit < partSize {
+		q.Set("limit", strconv.Itoa(f.Limit))
+	}
+	whole := pages(func(after string) (api.List[T], error) {
+		if after != "" {
+			q.Set("after", after)
+		}
+		return call[api.List[T]](ctx, c, http.MethodGet, path, q, nil)
+	})
+	if f.Limit <= 0 {
+		return whole
+	}
+	return func(yield func(T, error) bool) {
+		n := 0
+		for item, err := range whole {
+			if !yield(item, err) {
+				return
+			}
+			if n++; n == f.Limit {
+				return
+			}
+		}
+	}
+}
+
+// all gives a list whole.
+func all[T any](ctx context.Context, c *Client, path string, filter []Filter) ([]T, error) {
 	var items []T
-	query := url.Values{"limit": {"1000"}}
-	for {
-		part, err := call[api.List[T]](ctx, c, http.MethodGet, path, query, nil)
+	for item, err := range listed[T](ctx, c, path, filter) {
 		if err != nil {
 			return nil, err
 		}
-		items = append(items, part.Items...)
-		if part.Next == "" {
-			return items, nil
-		}
-		query.Set("after", part.Next)
+		items = append(items, item)
 	}
+	return items, nil
 }
 
 func at(parts ...string) string {
@@ -222,9 +278,11 @@ func (c *Client) CheckAnonymous(ctx context.Context, uscadis, secrets []string) 
 	return call[[]api.Known](ctx, c, http.MethodPost, "/rpc/check-anonymous", nil, in)
 }
 
-// Peers lists the other nodes that the node knows.
-func (c *Client) Peers(ctx context.Context) ([]exchange.Peer, error) {
-	return all[exchange.Peer](ctx, c, "/peers")
+// Peers lists the peers by the names of their organisations.
+func (c *Client) Peers(ctx context.Context, f ...Filter) ([]exchange.Peer, error) {
+	list, err := all[exchange.Peer](ctx, c, "/peers", f)
+	slices.SortStableFunc(list, func(a, b exchange.Peer) int { return strings.Compare(a.Organisation.Name, b.Organisation.Name) })
+	return list, err
 }
 
 // Peer gives one peer.
@@ -331,8 +389,8 @@ func (c *Client) ImportStep(ctx context.Context, file io.Reader) (exchange.StepF
 }
 
 // Exchanges lists the node's exchanges, the newest first.
-func (c *Client) Exchanges(ctx context.Context) ([]exchange.Exchange, error) {
-	return all[exchange.Exchange](ctx, c, "/exchanges")
+func (c *Client) Exchanges(ctx context.Context, f ...Filter) ([]exchange.Exchange, error) {
+	return all[exchange.Exchange](ctx, c, "/exchanges", f)
 }
 
 // Exchange gives one exchange.
@@ -367,8 +425,8 @@ func (c *Client) ReinstateReceipt(ctx context.Context, id string) (exchange.Rece
 }
 
 // Receipts lists match receipts.
-func (c *Client) Receipts(ctx context.Context) ([]exchange.ReceiptInfo, error) {
-	return all[exchange.ReceiptInfo](ctx, c, "/receipts")
+func (c *Client) Receipts(ctx context.Context, f ...Filter) ([]exchange.ReceiptInfo, error) {
+	return all[exchange.ReceiptInfo](ctx, c, "/receipts", f)
 }
 
 // Receipt gives a receipt file, byte by byte.
@@ -376,15 +434,9 @@ func (c *Client) Receipt(ctx context.Context, id string) ([]byte, error) {
 	return call[json.RawMessage](ctx, c, http.MethodGet, at("receipts", id), nil, nil)
 }
 
-// Jobs gives all jobs, the newest first.
-func (c *Client) Jobs(ctx context.Context) iter.Seq2[api.Job, error] {
-	return pages(func(after string) (api.List[api.Job], error) {
-		q := url.Values{"limit": {"1000"}}
-		if after != "" {
-			q.Set("after", after)
-		}
-		return call[api.List[api.Job]](ctx, c, http.MethodGet, "/jobs", q, nil)
-	})
+// Jobs gives jobs, the newest first.
+func (c *Client) Jobs(ctx context.Context, f ...Filter) iter.Seq2[api.Job, error] {
+	return listed[api.Job](ctx, c, "/jobs", f)
 }
 
 // Job gives one job.
@@ -414,9 +466,8 @@ func (c *Client) ProposeAgreement(ctx context.Context, r exchange.AgreementReque
 }
 
 // Agreements lists the agreements with all peers, the newest first.
-func (c *Client) Agreements(ctx context.Context) ([]exchange.Agreement, error) {
-	list, err := call[api.List[exchange.Agreement]](ctx, c, http.MethodGet, "/agreements", nil, nil)
-	return list.Items, err
+func (c *Client) Agreements(ctx context.Context, f ...Filter) ([]exchange.Agreement, error) {
+	return all[exchange.Agreement](ctx, c, "/agreements", f)
 }
 
 // Agreement gives one agreement.

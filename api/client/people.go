@@ -5,7 +5,9 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"ihyid/api"
@@ -81,10 +83,11 @@ func (c *Client) EndTOTP(ctx context.Context, password, code string) (accounts.A
 	return call[accounts.Account](ctx, c, http.MethodPost, "/auth/totp/end", nil, in)
 }
 
-// Users lists the accounts.
-func (c *Client) Users(ctx context.Context) ([]accounts.Account, error) {
-	list, err := call[api.List[accounts.Account]](ctx, c, http.MethodGet, "/users", nil, nil)
-	return list.Items, err
+// Users lists the accounts by name.
+func (c *Client) Users(ctx context.Context, f ...Filter) ([]accounts.Account, error) {
+	list, err := all[accounts.Account](ctx, c, "/users", f)
+	slices.SortFunc(list, func(a, b accounts.Account) int { return strings.Compare(a.Name, b.Name) })
+	return list, err
 }
 
 // AddUser makes an account.

@@ -25,6 +25,11 @@ The other side: ihyid agreements list, then ihyid agreements approve ID.`,
   ihyid peers agree did:web:shelter.example.net --purpose "food" --purpose "shelter" --peer-size 40000 --valid-days 90 --hide-possibles`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, p := range r.Protocols {
+				if err := required("protocol", p, protocolNames); err != nil {
+					return err
+				}
+			}
 			r.Peer = args[0]
 			return a.with(func(c *client.Client) error {
 				g, err := c.ProposeAgreement(cmd.Context(), r)
@@ -102,17 +107,26 @@ func (a *app) agreementsCommand() *cobra.Command {
 		cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 		return cmd
 	}
+	var f listFilter
 	list := &cobra.Command{
-		Use:   "list",
-		Short: "List agreements, the newest first",
+		Use:     "list",
+		Short:   "List agreements, the newest first",
+		Example: "  ihyid agreements list --state asked",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFilter(&f, agreementStates); err != nil {
+				return err
+			}
 			return a.with(func(c *client.Client) error {
-				all, err := c.Agreements(cmd.Context())
+				all, err := c.Agreements(cmd.Context(), f.Filter)
 				if err != nil {
 					return err
 				}
 				if a.json {
 					return a.printJSON(itemsOf(all))
+				}
+				if len(all) == 0 && f.chosen() {
+					a.say("No agreement fits.")
+					return nil
 				}
 				if len(all) == 0 {
 					a.say("No agreements yet. Propose one: ihyid peers agree DID --purpose \"...\"")
@@ -126,6 +140,7 @@ func (a *app) agreementsCommand() *cobra.Command {
 			})
 		},
 	}
+	f.flags(list, 0, "state", "peer")
 	cmd.AddCommand(list,
 		one("show", "Show an agreement", "cannot show", (*client.Client).Agreement),
 		one("approve", "Sign an agreement that a peer proposed", "cannot approve", (*client.Client).ApproveAgreement),

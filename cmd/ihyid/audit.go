@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,18 +29,15 @@ func (a *app) auditList() *cobra.Command {
 			if limit < 1 {
 				return usagef("--limit must be at least 1")
 			}
-			for name, v := range map[string]struct {
-				text string
-				at   *time.Time
-			}{"since": {since, &f.Since}, "until": {until, &f.Until}} {
-				if v.text == "" {
-					continue
-				}
-				t, err := time.Parse(time.RFC3339, v.text)
-				if err != nil {
-					return usagef("--%s must be a time such as 2026-05-07T09:30:00Z", name)
-				}
-				*v.at = t
+			if err := oneOf("outcome", f.Outcome, []audit.Outcome{audit.Done, audit.Failed, audit.Denied, audit.Made}); err != nil {
+				return err
+			}
+			var err error
+			if f.Since, err = moment("since", since); err != nil {
+				return err
+			}
+			if f.Until, err = moment("until", until); err != nil {
+				return err
 			}
 			return a.with(func(c *client.Client) error {
 				list := []audit.Record{}

@@ -79,6 +79,9 @@ that you can tell what machine you need. A run with a wrong result ends with sta
 				common = min(n, m) / 10
 			}
 			bars := a.stages(cmd.Context())
+			if err := required("protocol", protocol, []bench.Protocol{bench.VOPRF, bench.Noise}); err != nil {
+				return err
+			}
 			f, err := bench.Run(cmd.Context(), bench.Spec{Protocol: bench.Protocol(protocol), Initiator: n, Responder: m, Common: common, Progress: bars.tell})
 			bars.stop()
 			if errors.Is(err, bench.ErrSpec) {

@@ -270,6 +270,9 @@ it back. Without --yes it is only told how many contacts it would erase now.`,
 			if rule.Days < 1 {
 				return usagef("--days must be at least 1; ihyid contacts retention off ends the rule")
 			}
+			if err := required("since", rule.Since, []string{register.SinceCreated, register.SinceUpdated}); err != nil {
+				return err
+			}
 			return a.with(func(c *client.Client) error {
 				due, err := c.RetentionDue(cmd.Context(), rule)
 				if err != nil {

@@ -37,6 +37,9 @@ The results are held against the truth; where anything is off, the exit status i
 			if o.KMS != "file" && o.KMS != "pkcs11" {
 				return usagef("--kms must be file or pkcs11")
 			}
+			if err := required("proof", o.Proof, proofNames); err != nil {
+				return err
+			}
 			if o.Keep && a.json {
 				return usagef("--keep waits for Ctrl-C and --json for the end: give one")
 			}

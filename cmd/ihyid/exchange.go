@@ -52,6 +52,9 @@ it; export-step and import-step make and take the others.`,
   ihyid exchange run --peer did:web:shelter.example.net --profile soundex/1 --protocol voprf --purpose "winter kits 2026" --json
   ihyid exchange run --peer did:web:shelter.example.net --purpose "winter kits 2026" --by-file --out /media/stick/1.ihyid`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := required("protocol", r.Protocol, protocolNames); err != nil {
+				return err
+			}
 			if r.Protocol == exchange.ProtocolNoise {
 				a.say("Beware: whoever holds a bundle of the protocol noise can guess names and dates at leisure. Use voprf unless the other side cannot.")
 			}
@@ -193,17 +196,26 @@ func (a *app) showExchange(e exchange.Exchange) error {
 }
 
 func (a *app) exchangeList() *cobra.Command {
-	return &cobra.Command{
-		Use:   "list",
-		Short: "List exchanges, the newest first",
+	var f listFilter
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List exchanges, the newest first",
+		Example: "  ihyid exchange list --state waiting\n  ihyid exchange list --peer did:web:relief.example.org --limit 10",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFilter(&f, exchangeStates); err != nil {
+				return err
+			}
 			return a.with(func(c *client.Client) error {
-				list, err := c.Exchanges(cmd.Context())
+				list, err := c.Exchanges(cmd.Context(), f.Filter)
 				if err != nil {
 					return err
 				}
 				if a.json {
 					return a.printJSON(itemsOf(list))
+				}
+				if len(list) == 0 && f.chosen() {
+					a.say("No exchange fits.")
+					return nil
 				}
 				if len(list) == 0 {
 					a.say(`No exchanges yet. Run one: ihyid exchange run --peer DID --purpose "..."`)
@@ -221,6 +233,8 @@ func (a *app) exchangeList() *cobra.Command {
 			})
 		},
 	}
+	f.flags(cmd, 0, "state", "peer", "since")
+	return cmd
 }
 
 func (a *app) exchangeShow() *cobra.Command {

@@ -20,26 +20,29 @@ func (a *app) jobsCommand() *cobra.Command {
 }
 
 func (a *app) jobsList() *cobra.Command {
-	var limit int
+	var f listFilter
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List jobs, the newest first",
+		Use:     "list",
+		Short:   "List jobs, the newest first",
+		Example: "  ihyid jobs list --state failed\n  ihyid jobs list --kind contacts.import --limit 5",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if limit < 1 {
-				return usagef("--limit must be at least 1")
+			if err := checkFilter(&f, jobStates); err != nil {
+				return err
 			}
 			return a.with(func(c *client.Client) error {
 				list := []api.Job{}
-				for j, err := range c.Jobs(cmd.Context()) {
+				for j, err := range c.Jobs(cmd.Context(), f.Filter) {
 					if err != nil {
 						return err
 					}
-					if list = append(list, j); len(list) == limit {
-						break
-					}
+					list = append(list, j)
 				}
 				if a.json {
 					return a.printJSON(itemsOf(list))
+				}
+				if len(list) == 0 && f.chosen() {
+					a.say("No job fits.")
+					return nil
 				}
 				if len(list) == 0 {
 					a.say("No jobs yet.")
@@ -53,7 +56,7 @@ func (a *app) jobsList() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().IntVar(&limit, "limit", 50, "show at most this many")
+	f.flags(cmd, 50, "state", "kind")
 	return cmd
 }
 

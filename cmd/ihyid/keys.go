@@ -80,6 +80,9 @@ works on. wrapping is the key of the key store that protects the data key.`,
   ihyid keys rotate --purpose authentication --overlap 0s
   ihyid keys rotate --purpose data --wait`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneOf("curve", curve, curveNames); err != nil {
+				return err
+			}
 			return a.with(func(c *client.Client) error {
 				switch purpose {
 				case "assertion", "authentication":

@@ -54,7 +54,13 @@ its PIN is not.`,
 			case o.Method != "web" && o.Method != "key":
 				return usagef("--did must be web or key")
 			}
+			if err := required("curve", o.Curve, curveNames); err != nil {
+				return err
+			}
 			o.Data, o.Secret, o.Proof = a.cfg.Data, a.secret(), a.cfg.k.String("proof")
+			if err := oneOf("proof", o.Proof, proofNames); err != nil {
+				return err
+			}
 			made, err := createNode(cmd.Context(), o)
 			if err != nil {
 				return fmt.Errorf("no node was made in %s: %w", o.Data, err)
@@ -227,7 +233,7 @@ func (a *app) serve(ctx context.Context) error {
 	if k.String("api_token_file") != "" {
 		return usagef("--api-token-file is gone: accounts and API tokens have its place. Make an account (ihyid users add), and for programs a token (ihyid users tokens create --user NAME --scope ...)")
 	}
-	if err := a.checkListen(); err != nil {
+	if err := errors.Join(a.checkListen(), oneOf("proof", k.String("proof"), proofNames)); err != nil {
 		return err
 	}
 	suites, err := readSuitesIn(a.cfg.Data, k.Strings("context"), k.Strings("schema"), true, nil)

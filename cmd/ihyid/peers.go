@@ -92,17 +92,26 @@ administrator then approves or refuses.`,
 }
 
 func (a *app) peersList() *cobra.Command {
-	return &cobra.Command{
-		Use:   "list",
-		Short: "List peers and where their registration stands",
+	var f listFilter
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List peers and where their registration stands",
+		Example: "  ihyid peers list --state requested",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFilter(&f, peerStates); err != nil {
+				return err
+			}
 			return a.with(func(c *client.Client) error {
-				peers, err := c.Peers(cmd.Context())
+				peers, err := c.Peers(cmd.Context(), f.Filter)
 				if err != nil {
 					return err
 				}
 				if a.json {
 					return a.printJSON(itemsOf(peers))
+				}
+				if len(peers) == 0 && f.chosen() {
+					a.say("No peer fits.")
+					return nil
 				}
 				if len(peers) == 0 {
 					a.say("No peers yet. Add one by its DID: ihyid peers add did:web:HOST --expect-name … --expect-number … --expect-country …")
@@ -116,6 +125,8 @@ func (a *app) peersList() *cobra.Command {
 			})
 		},
 	}
+	f.flags(cmd, 0, "state")
+	return cmd
 }
 
 func (a *app) showPeer(p exchange.Peer) error {

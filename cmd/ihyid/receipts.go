@@ -21,17 +21,26 @@ func (a *app) receiptsCommand() *cobra.Command {
 }
 
 func (a *app) receiptsList() *cobra.Command {
-	return &cobra.Command{
-		Use:   "list",
-		Short: "List match receipts",
+	var f listFilter
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List match receipts, the newest first",
+		Example: "  ihyid receipts list --peer did:web:relief.example.org --since 2026-05-01T00:00:00Z",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFilter[string](&f, nil); err != nil {
+				return err
+			}
 			return a.with(func(c *client.Client) error {
-				list, err := c.Receipts(cmd.Context())
+				list, err := c.Receipts(cmd.Context(), f.Filter)
 				if err != nil {
 					return err
 				}
 				if a.json {
 					return a.printJSON(itemsOf(list))
+				}
+				if len(list) == 0 && f.chosen() {
+					a.say("No receipt fits.")
+					return nil
 				}
 				if len(list) == 0 {
 					a.say("No receipts yet: an exchange leaves one when it ends.")
@@ -49,6 +58,8 @@ func (a *app) receiptsList() *cobra.Command {
 			})
 		},
 	}
+	f.flags(cmd, 0, "peer", "since")
+	return cmd
 }
 
 func (a *app) receiptsExport() *cobra.Command {

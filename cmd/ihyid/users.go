@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -106,17 +107,26 @@ func (a *app) usersAdd() *cobra.Command {
 }
 
 func (a *app) usersList() *cobra.Command {
-	return &cobra.Command{
-		Use:   "list",
-		Short: "List the accounts",
+	var f listFilter
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List the accounts",
+		Example: "  ihyid users list --role admin",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := errors.Join(checkFilter[string](&f, nil), oneOf("role", f.Role, policy.Roles)); err != nil {
+				return err
+			}
 			return a.with(func(c *client.Client) error {
-				list, err := c.Users(cmd.Context())
+				list, err := c.Users(cmd.Context(), f.Filter)
 				if err != nil {
 					return err
 				}
 				if a.json {
 					return a.printJSON(itemsOf(list))
+				}
+				if len(list) == 0 && f.chosen() {
+					a.say("No account fits.")
+					return nil
 				}
 				if len(list) == 0 {
 					a.say("No accounts yet: ihyid users add NAME --role admin makes the first.")
@@ -130,6 +140,8 @@ func (a *app) usersList() *cobra.Command {
 			})
 		},
 	}
+	f.flags(cmd, 0, "role")
+	return cmd
 }
 
 func (a *app) usersRole() *cobra.Command {
