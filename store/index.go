@@ -213,6 +213,7 @@ func (v *indexView) place(entries []IndexEntry, probes []probe, hits []Hits) ([]
 		from, to int
 		refs     []uint64
 		count    uint32 // places taken
+		overflow uint64 // how many references are counted only
 	}
 	var groups []group
 	for from := 0; from < len(probes); {
@@ -251,10 +252,12 @@ func (v *indexView) place(entries []IndexEntry, probes []probe, hits []Hits) ([]
 			break
 		}
 		more := make([]probe, len(open))
-		for i, g := range open {
-			more[i] = probe{entry: x.slot(entries[probes[groups[g].from].n].Value, round), n: g}
-		}
-		slices.SortFunc(more, func(a, b probe) int { return compareEntries(a.entry, b.entry) })
+		inParts(len(open), func(from, to int) {
+			for i, g := range open[from:to] {
+				more[from+i] = probe{entry: x.slot(entries[probes[groups[g].from].n].Value, round), n: g}
+			}
+		})
+		more = sortProbes(more)
 		if err := v.probeAll(more); err != nil {
 			return nil, err
 		}
@@ -277,16 +280,26 @@ func (v *indexView) place(entries []IndexEntry, probes []probe, hits []Hits) ([]
 			return nil, err
 		}
 	}
+	// What has filled its places may be crowded: its mark says how many were counted only.
+	marks := make([]probe, 0, len(crowd))
+	for _, i := range crowd {
+		if g := &groups[i]; g.count >= x.maxEqual {
+			marks = append(marks, probe{entry: x.slot(entries[probes[g.from].n].Value, x.maxEqual), n: i})
+		}
+	}
+	marks = sortProbes(marks)
+	if err := v.probeAll(marks); err != nil {
+		return nil, err
+	}
+	for _, p := range marks {
+		if p.found && !p.dead() {
+			groups[p.n].overflow = p.ref
+		}
+	}
 	for i := range groups {
 		g := &groups[i]
 		value := entries[probes[g.from].n].Value
-		overflow, crowded := uint64(0), false
-		if g.count >= x.maxEqual {
-			var err error
-			if overflow, crowded, err = v.get(x.slot(value, x.maxEqual)); err != nil {
-				return nil, err
-			}
-		}
+		overflow, crowded := g.overflow, g.overflow > 0
 		grown := overflow
 		for _, p := range probes[g.from:g.to] {
 			h := &hits[p.n]

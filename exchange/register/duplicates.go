@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"ihyid/contacts"
@@ -155,13 +157,16 @@ func (r *Register) pairsOf(tx *store.Tx, c *changes, hits []store.Hits) ([][]dup
 		}
 	}
 	if len(look.keep) > 0 {
-		hits, err := r.index.LookupAll(tx, look.keep, maxHits)
+		hits, err := r.index.LookupAll(tx, look.keep, maxAlike)
 		if err != nil {
 			return nil, err
 		}
 		if err := take(look.keepOf, look.keepKey, hits); err != nil {
 			return nil, err
 		}
+	}
+	if err := r.dropUnlikely(tx, c.edits, agreed); err != nil {
+		return nil, err
 	}
 	out := make([][]duplicatePair, len(c.edits))
 	now := r.now().UTC()
@@ -196,6 +201,59 @@ func (r *Register) pairsOf(tx *store.Tx, c *changes, hits []store.Hits) ([][]dup
 		}
 	}
 	return out, nil
+}
+
+// minLikely is the score that two contacts must have, held side by side, for a pair that is only possible by its match keys to be shown. Of the possible pairs
+// of a list nearly all that score less are strangers (docs/matching.md).
+const minLikely = 0.65
+
+// dropUnlikely takes out of what agrees the pairs that are only possible and whose contacts are not alike when one looks at both.
+func (r *Register) dropUnlikely(tx *store.Tx, edits []edit, agreed []map[uint64]uint32) error {
+	type candidate struct {
+		edit  int
+		ref   uint64
+		other *record
+		score float64
+	}
+	var all []candidate
+	for i := range edits {
+		if e := &edits[i]; e.skip || e.aside || e.after == nil {
+			continue
+		}
+		for ref, keys := range agreed[i] {
+			if r.profile.Tier(keys) != contacts.TierPossible {
+				continue
+			}
+			other, err := r.record(tx, ref)
+			if errors.Is(err, ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			all = append(all, candidate{edit: i, ref: ref, other: other})
+		}
+	}
+	workers := runtime.GOMAXPROCS(0)
+	if len(all) < parallelFrom {
+		workers = 1
+	}
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for n := w; n < len(all); n += workers {
+				c := &all[n]
+				c.score = contacts.Compare(&edits[c.edit].after.Contact, &c.other.Contact).Score
+			}
+		})
+	}
+	wg.Wait()
+	for _, c := range all {
+		if c.score < minLikely {
+			delete(agreed[c.edit], c.ref)
+		}
+	}
+	return nil
 }
 
 // lookups are the digests of changed contacts that stay, to be looked up.

@@ -91,7 +91,7 @@ func (r *Register) compareAgain(tx *store.Tx, edits []edit) error {
 	if err != nil {
 		return err
 	}
-	hits, err := r.index.LookupAll(tx, c.keys.keep, maxHits)
+	hits, err := r.index.LookupAll(tx, c.keys.keep, maxAlike)
 	if err != nil {
 		return err
 	}

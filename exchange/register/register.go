@@ -118,18 +118,21 @@ func New(o Options) (*Register, error) {
 	r.retention = store.NewCollection[Retention](o.Store, "retention", 1)
 	r.numbers = store.NewCollection[numbers](o.Store, "numbers", 1)
 	// The name is so short that a term is one block of its keyed hash. The digests name the whole profile.
-	r.index = store.NewIndex(o.Store, "keys/"+under[:10], store.MaxEqual(maxEqual), store.MaxHits(maxHits))
-	r.ids = store.NewIndex(o.Store, "ids", store.MaxEqual(maxEqual), store.MaxHits(maxHits))
+	r.index = store.NewIndex(o.Store, "keys/"+under[:10], store.MaxEqual(maxAlike), store.MaxHits(maxAlike))
+	r.ids = store.NewIndex(o.Store, "ids", store.MaxEqual(maxKnown), store.MaxHits(maxHits))
 	r.jobs.Handle(JobImport, r.runImport)
 	r.jobs.Handle(JobRetention, r.runRetention)
 	r.jobs.Handle(JobDuplicates, r.runFind)
 	return r, nil
 }
 
-// Limits of the index: a value that more contacts share tells nobody apart.
 const (
-	maxEqual = 1024
-	maxHits  = 8
+	// maxAlike is how many contacts a match key finds: a digest that more have tells nobody apart, and the rest are only counted.
+	maxAlike = 8
+	// maxKnown is how many contacts of one external id, or of one content, are kept apart; there are several only where contacts were merged.
+	maxKnown = 1024
+	// maxHits is how many of them are looked at.
+	maxHits = 8
 )
 
 // Watch adds a watcher. Call it before anything changes contacts.
