@@ -15,6 +15,7 @@
 // a byte order mark; the "sep=;" line. Cells that a spreadsheet would run as a formula are written with an apostrophe before them, which
 // the reader takes off again (OWASP, CSV injection).
 //
-// XLSX (ECMA-376) is read whole, within bounds, and never by way of temporary files; dates are told from numbers by their format.
+// XLSX (ECMA-376) is read whole, within bounds, and never by way of temporary files; dates are told from numbers by their format. A formula counts by
+// the value that was stored with it; a row with one that has none is bad, because a program that never computed it wrote the file.
 // JSON Lines is one object a line.
 package list

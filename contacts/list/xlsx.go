@@ -38,6 +38,9 @@ type xlsxSource struct {
 	width      int
 	born       int // column of the date of birth, from 0; -1 if there is none
 	date1904   bool
+	missing    missing // behind the last row read
+	lacking    missing // of the last row read
+	wanted     []bool  // columns that hold a field of a contact
 }
 
 // openXLSX reads a workbook and the header of its first or named sheet.
@@ -78,6 +81,9 @@ func openXLSX(in io.Reader, opts ReaderOptions) (src *xlsxSource, h Header, err 
 	if !slices.Contains(sheets, sheet) {
 		return nil, h, fmt.Errorf("%w: the workbook has no sheet of that name; capitals and spaces count", ErrHeader)
 	}
+	if s.missing, err = scanSheet(f, sheet); err != nil {
+		return nil, h, err
+	}
 	if s.raw, err = f.Rows(sheet); err == nil {
 		s.shown, err = f.Rows(sheet)
 	}
@@ -96,6 +102,10 @@ func openXLSX(in io.Reader, opts ReaderOptions) (src *xlsxSource, h Header, err 
 	}
 	h.Format, h.Sheet = XLSX, sheet
 	s.width = len(h.Columns)
+	for _, c := range h.Columns {
+		_, known := contacts.ParseField(c.Field)
+		s.wanted = append(s.wanted, known)
+	}
 	s.born = slices.IndexFunc(h.Columns, func(c Column) bool { return c.Field == contacts.DateOfBirth.String() })
 	return s, h, nil
 }
@@ -108,6 +118,9 @@ func (s *xlsxSource) header(opts ReaderOptions) (Header, error) {
 			return Header{}, fmt.Errorf("%w: the sheet is empty; the workbook may have others", ErrHeader)
 		} else if err != nil {
 			return Header{}, err
+		}
+		if len(s.lacking) > 0 {
+			return Header{}, fmt.Errorf("%w: the name of a column in row %d %s", ErrHeader, s.row, noValue)
 		}
 		for len(shown) > 0 && strings.TrimSpace(shown[len(shown)-1]) == "" {
 			shown = shown[:len(shown)-1]
@@ -138,6 +151,7 @@ func (s *xlsxSource) next() (raw, shown []string, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: row %d is damaged", ErrFormat, s.row)
 	}
+	s.lacking = s.missing.row(s.row)
 	return raw, shown, nil
 }
 
@@ -169,6 +183,9 @@ func (s *xlsxSource) read(rec *record) (err error) {
 				rec.fail(i+1, reason)
 			}
 			rec.text = append(rec.text, text...)
+		}
+		if len(s.lacking) > 0 && i < s.width && s.wanted[i] && s.lacking.has(i+1) {
+			rec.fail(i+1, noValue)
 		}
 		rec.cells = append(rec.cells, cell{from, len(rec.text)})
 		if len(rec.text) > MaxRecordBytes {
