@@ -58,17 +58,10 @@ func (v *indexView) probeAll(probes []probe) error {
 	inParts(len(probes), func(from, to int) {
 		for _, spans := range runs {
 			s, _ := slices.BinarySearchFunc(spans, from+1, func(s span, end int) int { return s.end - end })
-			for i := from; i < to; i++ {
-				for i >= spans[s].end {
-					s++
-				}
-				p := &probes[i]
-				if p.found {
-					continue
-				}
-				if pos, ok := spans[s].seg.search(p.entry); ok {
-					p.ref, p.found = spans[s].seg.at(pos).ref, true
-				}
+			for i := from; i < to; s++ {
+				end := min(spans[s].end, to)
+				spans[s].seg.settle(probes[i:end])
+				i = end
 			}
 		}
 	})

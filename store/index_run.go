@@ -73,44 +73,71 @@ func appendEntry(dst []byte, e entry) []byte {
 // search returns the position of the first entry whose term is not below e's, and whether it is e's. Terms are
 // hashes, so that their place can be guessed from their value: two guesses land within a cache line or two.
 func (s segment) search(e entry) (int, bool) {
+	g, ok := s.guesser()
+	if !ok {
+		return s.from(0, e)
+	}
+	p := g.first(e)
+	return s.from(g.second(e, p, s.hi(p)), e)
+}
+
+// guesser guesses where terms are in a segment: its first key, and how far keys are apart on average.
+type guesser struct {
+	low uint64
+	gap float64
+	n   int
+}
+
+// guesser is of no use in a segment of few entries.
+func (s segment) guesser() (guesser, bool) {
+	n := s.len()
+	if n <= 16 {
+		return guesser{}, false
+	}
+	low := s.hi(0)
+	gap := float64(s.hi(n-1)-low) / float64(n)
+	return guesser{low, gap, n}, gap > 1
+}
+
+func (g guesser) first(e entry) int {
+	if e.hi <= g.low {
+		return 0
+	}
+	return clamp(int(min(float64(e.hi-g.low)/g.gap, float64(g.n))), g.n)
+}
+
+// second betters a guess at which the key k was found.
+func (g guesser) second(e entry, p int, k uint64) int {
+	if k <= e.hi {
+		return clamp(p+int(min(float64(e.hi-k)/g.gap, float64(g.n))), g.n)
+	}
+	return clamp(p-int(min(float64(k-e.hi)/g.gap, float64(g.n))), g.n)
+}
+
+// from does the same as search, from a guess on: it walks in growing steps until the term is between two entries.
+func (s segment) from(p int, e entry) (int, bool) {
 	n := s.len()
 	if n == 0 {
 		return 0, false
 	}
-	first, last := s.hi(0), s.hi(n-1)
 	lo, hi := 0, n // the answer is in [lo, hi]
-	switch {
-	case e.hi < first:
-		return 0, false
-	case e.hi > last:
-		return n, false
-	}
-	if gap := float64(last-first) / float64(n); n > 16 && gap > 1 {
-		p := clamp(int(float64(e.hi-first)/gap), n)
-		if k := s.hi(p); k <= e.hi {
-			p = clamp(p+int(float64(e.hi-k)/gap), n)
-		} else {
-			p = clamp(p-int(float64(k-e.hi)/gap), n)
+	if s.below(p, e) {
+		lo = p + 1
+		for step := 4; lo+step < n; step *= 2 {
+			if !s.below(lo+step, e) {
+				hi = lo + step
+				break
+			}
+			lo += step + 1
 		}
-		// Walk from the guess in growing steps until the term is between lo and hi.
-		if s.below(p, e) {
-			lo = p + 1
-			for step := 4; lo+step < n; step *= 2 {
-				if !s.below(lo+step, e) {
-					hi = lo + step
-					break
-				}
-				lo += step + 1
+	} else {
+		hi = p
+		for step := 4; hi-step >= 0; step *= 2 {
+			if s.below(hi-step, e) {
+				lo = hi - step + 1
+				break
 			}
-		} else {
-			hi = p
-			for step := 4; hi-step >= 0; step *= 2 {
-				if s.below(hi-step, e) {
-					lo = hi - step + 1
-					break
-				}
-				hi -= step
-			}
+			hi -= step
 		}
 	}
 	for lo < hi {
@@ -122,6 +149,42 @@ func (s segment) search(e entry) (int, bool) {
 		}
 	}
 	return lo, lo < n && s.at(lo).same(e)
+}
+
+// together is how many terms are looked for at once: reading one waits for memory, and the waits of so many overlap.
+const together = 16
+
+// settle looks for probes that are not settled yet.
+func (s segment) settle(probes []probe) {
+	g, ok := s.guesser()
+	var at [together]int // of the probes: which they are, where they may be, what is there
+	var pos [together]int
+	var key [together]uint64
+	for i := 0; i < len(probes); {
+		n := 0
+		for ; i < len(probes) && n < together; i++ {
+			if !probes[i].found {
+				at[n] = i
+				n++
+			}
+		}
+		if ok {
+			for j, i := range at[:n] {
+				pos[j] = g.first(probes[i].entry)
+				key[j] = s.hi(pos[j])
+			}
+			for j, i := range at[:n] {
+				pos[j] = g.second(probes[i].entry, pos[j], key[j])
+				key[j] = s.hi(pos[j]) // so that it is at hand
+			}
+		}
+		for j, i := range at[:n] {
+			p := &probes[i]
+			if found, ok := s.from(pos[j], p.entry); ok {
+				p.ref, p.found = s.at(found).ref, true
+			}
+		}
+	}
 }
 
 func clamp(p, n int) int {

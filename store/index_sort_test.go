@@ -45,3 +45,50 @@ func BenchmarkSortProbes(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/entry")
 }
+
+// BenchmarkSettle looks for the terms of 10,000 contacts in a run of 8 million entries, most of which are not there.
+func BenchmarkSettle(b *testing.B) {
+	const segments, full = 1000, 8160
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var segs []segment
+	step := ^uint64(0) / segments
+	for i := range uint64(segments) {
+		his := make([]uint64, full)
+		for j := range his {
+			his[j] = i*step + rnd.Uint64N(step)
+		}
+		slices.Sort(his)
+		var seg segment
+		for _, hi := range his {
+			seg = appendEntry(seg, entry{hi: hi, lo: rnd.Uint64(), ref: 1})
+		}
+		segs = append(segs, seg)
+	}
+	probes := make([]probe, 160_000)
+	for i := range probes {
+		probes[i] = probe{entry: entry{hi: rnd.Uint64(), lo: rnd.Uint64()}, n: i}
+	}
+	probes = sortProbes(probes)
+	run := func(name string, each func(seg segment, probes []probe)) {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				for from := 0; from < len(probes); {
+					i := min(probes[from].hi/step, segments-1)
+					to := from + 1
+					for to < len(probes) && min(probes[to].hi/step, segments-1) == i {
+						to++
+					}
+					each(segs[i], probes[from:to])
+					from = to
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(probes)), "ns/probe")
+		})
+	}
+	run("together", func(seg segment, probes []probe) { seg.settle(probes) })
+	run("one by one", func(seg segment, probes []probe) {
+		for i := range probes {
+			seg.search(probes[i].entry)
+		}
+	})
+}
