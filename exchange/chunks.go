@@ -3,6 +3,7 @@ package exchange
 import (
 	"context"
 	"crypto/subtle"
+	"errors"
 
 	"ihyid/exchange/answer"
 	"ihyid/exchange/merkle"
@@ -49,7 +50,7 @@ func (n *Node) GetChunk(ctx context.Context, token, id, set string, index uint32
 	case s.Protocol == ProtocolVOPRF && set == setEvaluated:
 		return n.evaluated(ctx, s, index)
 	case s.Protocol == ProtocolVOPRF && (set == setTags && s.Transcript != "" || set == setAnswers && s.State == StateReceipt):
-	case s.Protocol == ProtocolNoise && set == setClaims:
+	case s.Protocol == ProtocolNoise && set == setClaims && s.Claimed: // who has them unasked could leave and owe nothing
 	default:
 		return nil, fail(CodeExchangeState, "this exchange has no such chunk to give")
 	}
@@ -59,6 +60,9 @@ func (n *Node) GetChunk(ctx context.Context, token, id, set string, index uint32
 	var out []byte
 	err = n.store.View(ctx, func(tx *store.Tx) error {
 		out, err = n.kept.chunks.Get(tx, chunkKey(id, set, index))
+		if errors.Is(err, store.ErrNotFound) { // the exchange is done
+			return notYet(s)
+		}
 		return err
 	})
 	return out, err

@@ -26,6 +26,7 @@ type epoch struct {
 	Purpose     string         `json:"purpose"`
 	Role        Role           `json:"role"`
 	Key         *kms.SealedKey `json:"key,omitempty"` // the responder's
+	PK          string         `json:"pk,omitempty"`  // initiator: the public key that the responder committed to, hex
 	Started     time.Time      `json:"started"`
 	Life        time.Duration  `json:"life"`
 	Evaluations uint64         `json:"evaluations"` // responder: points evaluated for the peer in it, also in exchanges that failed
@@ -67,6 +68,11 @@ func (e *epoch) sums() (points, tags uint64) {
 
 func (e *epoch) over(now time.Time) bool { return now.Sub(e.Started) > e.Life }
 
+// lastCall is how long before its end an epoch takes no new exchange: one that began would be cut off by the end.
+func (e *epoch) lastCall() time.Duration { return min(24*time.Hour, e.Life/4) }
+
+func (e *epoch) closing(now time.Time) bool { return e.over(now.Add(e.lastCall())) }
+
 // epochKey is the record key of the epoch that a session belongs to, and the label of its sealed VOPRF key.
 func (s *session) epochKey() []byte {
 	h := sha256.New()
@@ -104,7 +110,7 @@ func (n *Node) checkBase(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	if e.base() != s.Base || e.over(n.now()) {
+	if e.base() != s.Base || e.closing(n.now()) {
 		return fail(CodeEpoch, "what your increment builds on does not stand here any more; send all")
 	}
 	return nil
@@ -118,7 +124,7 @@ func (n *Node) currentEpoch(ctx context.Context, s *session) (*epoch, *voprf.Key
 	if err != nil {
 		return nil, nil, err
 	}
-	if s.Base == "" && (e == nil || e.over(n.now())) {
+	if s.Base == "" && (e == nil || e.closing(n.now())) {
 		return n.newEpoch(ctx, s)
 	}
 	if err := n.checkBase(ctx, s); err != nil {
@@ -220,8 +226,40 @@ func (n *Node) epochs(ctx context.Context, peer string) (out []EpochInfo, err er
 
 // RollEpochs ends the epochs with a peer at once, or with all peers if it is "": after an erasure, or when a key may be known. Keys, outputs,
 // seeds and points are destroyed, and their bytes erased; the next exchange sends all again. It says how many epochs ended.
+//
+// A peer's exchange that is open in such an epoch ends, and what was computed for it goes as well. One of this node's own goes on, as the peer may be waiting for
+// its end; nothing of it stands then.
 func (n *Node) RollEpochs(ctx context.Context, peer string) (int, error) {
-	return n.endEpochs(ctx, func(e *epoch) bool { return peer == "" || e.Peer == peer })
+	ended, err := n.endEpochs(ctx, func(e *epoch) bool { return peer == "" || e.Peer == peer })
+	if err != nil {
+		return ended, err
+	}
+	open, err := n.openIn(ctx, func(s *session) bool {
+		return s.Role == Responder && s.Protocol == ProtocolVOPRF && s.Epoch != "" && (peer == "" || s.Peer == peer)
+	})
+	for _, id := range open {
+		err = errors.Join(err, n.giveUp(ctx, id, fail(CodeEpoch, "its epoch was rolled here")))
+	}
+	if len(open) > 0 {
+		err = errors.Join(err, n.store.Scrub(ctx))
+	}
+	return ended, err
+}
+
+// openIn gives the exchanges that have not ended and are of that kind.
+func (n *Node) openIn(ctx context.Context, which func(s *session) bool) (ids []string, err error) {
+	err = n.store.View(ctx, func(tx *store.Tx) error {
+		for item, err := range n.kept.sessions.All(tx, store.Range{}) {
+			if err != nil {
+				return err
+			}
+			if s := &item.Value; !s.State.Finished() && which(s) {
+				ids = append(ids, s.ID)
+			}
+		}
+		return nil
+	})
+	return ids, err
 }
 
 // rollOver ends the epochs whose time has come.
@@ -310,13 +348,24 @@ func (n *Node) spendTags(tx *store.Tx, s *session, tags uint64) error {
 		if s.Base != "" {
 			return fail(CodeMismatch, "the other node builds on another epoch than this one")
 		}
+		next := &epoch{ID: s.Epoch, Peer: s.Peer, Profile: s.Profile, Purpose: s.Purpose, Role: s.Role, PK: s.PK, Started: n.now().UTC()}
+		if _, _, next.Life, err = n.limits(tx, s, s.Peer); err != nil {
+			return err
+		}
+		// The responder says when its epoch ends, and each new one would be a new budget of guesses for it. So the tags count on until the time of the
+		// epoch is up, or this node's own people roll it.
+		if e != nil && !e.over(n.now().Add(2*e.lastCall())) { // here it began later than there
+			next.Tags, next.Started = e.Tags, e.Started
+		}
 		if err := n.endEpochTx(tx, s.epochKey()); err != nil {
 			return err
 		}
-		e = &epoch{ID: s.Epoch, Peer: s.Peer, Profile: s.Profile, Purpose: s.Purpose, Role: s.Role, Started: n.now().UTC()}
-		if _, _, e.Life, err = n.limits(tx, s, s.Peer); err != nil {
-			return err
-		}
+		e = next
+	}
+	if e.PK == "" {
+		e.PK = s.PK
+	} else if e.PK != s.PK {
+		return fail(CodeMismatch, "the other node names another public key for its epoch than it committed to before")
 	}
 	n.today(&r)
 	if err := n.withinBudget(tx, s, s.Peer, "tags published", r.Peer.TagsToday, e.Tags, tags); err != nil {

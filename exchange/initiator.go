@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -337,7 +338,13 @@ func (n *Node) startAfresh(ctx context.Context, s *session) error {
 		return err
 	}
 	return n.store.Update(ctx, func(tx *store.Tx) error {
-		if err := errors.Join(n.endEpochTx(tx, s.epochKey()), n.dropChunks(tx, s), n.kept.letters.Delete(tx, letterKey(s.ID, kindOpening))); err != nil {
+		// The epoch itself stays, with what was counted in it.
+		e, err := n.epochTx(tx, s)
+		if err == nil && e != nil {
+			e.Rows = nil
+			err = errors.Join(n.dropStanding(tx, e), n.kept.epochs.Put(tx, s.epochKey(), *e))
+		}
+		if err := errors.Join(err, n.dropChunks(tx, s), n.kept.letters.Delete(tx, letterKey(s.ID, kindOpening))); err != nil {
 			return err
 		}
 		s.Base, s.BasePoints, s.BaseTags, s.Seed, s.Sets, s.State = "", 0, 0, seed, map[string]*merkle.Commitment{}, StatePreparing
@@ -372,7 +379,7 @@ func (n *Node) progress(ctx context.Context, t *jobs.Task, s *session, to peerAd
 			t.Progress(p.Done, p.Total)
 		}
 		if n.now().After(deadline) {
-			return nil, waitError{fmt.Sprintf("waiting for the other node (%s)", p.State)}
+			return nil, waitError{fmt.Sprintf("waiting for the other node (%s)", oneLine(string(p.State), 20))}
 		}
 		select {
 		case <-ctx.Done():
@@ -481,6 +488,8 @@ func (n *Node) sendChunks(ctx context.Context, t *jobs.Task, s *session, to peer
 		return err
 	}
 	missing := p.Missing[set]
+	slices.Sort(missing)
+	missing = slices.Compact(missing) // else it could ask for one chunk thousands of times
 	if len(missing) > 0 {
 		data, err := n.ownEntries(ctx, s, set)
 		if err != nil {

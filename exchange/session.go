@@ -212,17 +212,14 @@ func (n *Node) endSession(ctx context.Context, s *session, why error) error {
 			why = fmt.Errorf("%w; we had signed the receipt, the other side never did (unilateral)", why)
 		}
 	}
-	owed, err := n.owes(ctx, s, why)
-	if err != nil {
-		return err
-	}
 	var record *letter
 	if s.gave() {
+		var err error
 		if record, err = n.signUnilateral(ctx, s); err != nil {
 			return err
 		}
 	}
-	s.Owed = owed
+	s.Owed = s.owes(why)
 	s.State, s.Error, s.Code = StateFailed, oneLine(why.Error(), 500), CodeOf(why)
 	s.InCommon, s.Possible, s.Pairs, s.Maybes = 0, 0, 0, 0
 	return n.store.Update(ctx, func(tx *store.Tx) error {

@@ -56,16 +56,10 @@ func (s *session) gave() bool {
 // unfinished reports whether the peer still has to finish the exchange, or to explain why it did not.
 func (s *session) unfinished() bool { return s.Owed && s.Excused == "" }
 
-// owes reports whether an exchange that ends because of why leaves its peer owing something: not if this node's own people ended it, or its key is gone.
-func (n *Node) owes(ctx context.Context, s *session, why error) (bool, error) {
-	if !s.gave() || errors.Is(why, errCancelled) || CodeOf(why) == CodePeerState || CodeOf(why) == CodeEpoch {
-		return false, nil
-	}
-	if s.Protocol != ProtocolVOPRF {
-		return true, nil
-	}
-	e, err := n.epochOf(ctx, s)
-	return e != nil && e.ID == s.Epoch, err
+// owes reports whether an exchange that ends because of why leaves its peer owing something: not if this node's own people ended it, or rolled its epoch, nor if the
+// peer came to finish and what it builds on stood no more. That the time of an epoch passes forgives nothing.
+func (s *session) owes(why error) bool {
+	return s.gave() && !errors.Is(why, errCancelled) && CodeOf(why) != CodePeerState && CodeOf(why) != CodeEpoch
 }
 
 // signUnilateral makes the record of an exchange in which this node gave something and has no receipt.
