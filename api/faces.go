@@ -48,13 +48,13 @@ type Peers interface {
 	Peers(ctx context.Context) ([]exchange.Peer, error)
 	ListPeers(ctx context.Context, q exchange.Query) (exchange.Page[exchange.Peer], error)
 	Peer(ctx context.Context, did string) (exchange.Peer, error)
-	ApprovePeer(ctx context.Context, did string) (exchange.Peer, error)
-	RefusePeer(ctx context.Context, did, reason string) (exchange.Peer, error)
-	SuspendPeer(ctx context.Context, did, reason string) (exchange.Peer, error)
-	ResumePeer(ctx context.Context, did string) (exchange.Peer, error)
-	RemovePeer(ctx context.Context, did string) error
+	ApprovePeer(ctx context.Context, did string, versions ...uint64) (exchange.Peer, error)
+	RefusePeer(ctx context.Context, did, reason string, versions ...uint64) (exchange.Peer, error)
+	SuspendPeer(ctx context.Context, did, reason string, versions ...uint64) (exchange.Peer, error)
+	ResumePeer(ctx context.Context, did string, versions ...uint64) (exchange.Peer, error)
+	RemovePeer(ctx context.Context, did string, versions ...uint64) error
 	Fingerprint(ctx context.Context, did string) (exchange.Fingerprint, error)
-	ConfirmPeer(ctx context.Context, did, digits string) (exchange.Peer, error)
+	ConfirmPeer(ctx context.Context, did, digits string, versions ...uint64) (exchange.Peer, error)
 }
 
 // Agreements say what may be exchanged with a peer without asking each time; what is outside them waits for a decision.
@@ -62,12 +62,12 @@ type Agreements interface {
 	ProposeAgreement(ctx context.Context, r exchange.AgreementRequest) (exchange.Agreement, error)
 	ListAgreements(ctx context.Context, q exchange.Query) (exchange.Page[exchange.Agreement], error)
 	Agreement(ctx context.Context, id string) (exchange.Agreement, error)
-	DecideAgreement(ctx context.Context, id string, approve bool, reason string) (exchange.Agreement, error)
-	EndAgreement(ctx context.Context, id, reason string) (exchange.Agreement, error)
+	DecideAgreement(ctx context.Context, id string, approve bool, reason string, versions ...uint64) (exchange.Agreement, error)
+	EndAgreement(ctx context.Context, id, reason string, versions ...uint64) (exchange.Agreement, error)
 	RollEpochs(ctx context.Context, peer string) (int, error)
-	ApproveExchange(ctx context.Context, id string) (exchange.Exchange, error)
-	RefuseExchange(ctx context.Context, id, reason string) (exchange.Exchange, error)
-	ExcuseExchange(ctx context.Context, id, reason string) (exchange.Exchange, error)
+	ApproveExchange(ctx context.Context, id string, versions ...uint64) (exchange.Exchange, error)
+	RefuseExchange(ctx context.Context, id, reason string, versions ...uint64) (exchange.Exchange, error)
+	ExcuseExchange(ctx context.Context, id, reason string, versions ...uint64) (exchange.Exchange, error)
 }
 
 // Exchanges is what was exchanged with other nodes, and its receipts.
@@ -130,7 +130,7 @@ type Deduplicating interface {
 // Retaining is the rule by which contacts are erased.
 type Retaining interface {
 	Retention(ctx context.Context) (register.Retention, error)
-	SetRetention(ctx context.Context, days int, since, by string) (register.Retention, error)
+	SetRetention(ctx context.Context, days int, since, by string, versions ...uint64) (register.Retention, error)
 	CountDue(ctx context.Context, days int, since string) (uint64, error)
 	ApplyRetention(ctx context.Context) (jobs.Job, error)
 }

@@ -30,7 +30,14 @@ type Rolled struct {
 	Epochs int `json:"epochs"`
 }
 
+// decideByID is what decides about an agreement or an exchange.
+type decideByID struct {
+	IfMatch
+	ID string `path:"id" doc:"Its id." maxLength:"128"`
+}
+
 type reasonByID struct {
+	IfMatch
 	ID   string `path:"id" doc:"Its id." maxLength:"128"`
 	Body struct {
 		Reason string `json:"reason,omitempty" maxLength:"200" doc:"Why, for the record."`
@@ -41,8 +48,8 @@ func (s *Server) operateAgreements(h huma.API) {
 	const tag = "Agreements"
 	op := post("agreements-propose", "/agreements", tag, "Propose to a peer what may be exchanged without asking each time")
 	op.DefaultStatus = http.StatusCreated
-	operate(h, op, func(ctx context.Context, in *agreementInput) (*body[exchange.Agreement], error) {
-		return asBody(s.node.ProposeAgreement(ctx, exchange.AgreementRequest(in.Body)))
+	operate(h, op, func(ctx context.Context, in *agreementInput) (*tagged[exchange.Agreement], error) {
+		return asTagged(s.node.ProposeAgreement(ctx, exchange.AgreementRequest(in.Body)))
 	})
 	operate(h, get("agreements-list", "/agreements", tag, "List agreements, the newest first"),
 		func(ctx context.Context, in *struct {
@@ -59,20 +66,26 @@ func (s *Server) operateAgreements(h huma.API) {
 			return pageOf(c, page, err)
 		})
 	operate(h, get("agreements-show", "/agreements/{id}", tag, "Show an agreement"),
-		func(ctx context.Context, in *byID) (*body[exchange.Agreement], error) {
-			return asBody(s.node.Agreement(ctx, in.ID))
+		func(ctx context.Context, in *byID) (*tagged[exchange.Agreement], error) {
+			return asTagged(s.node.Agreement(ctx, in.ID))
 		})
 	operate(h, post("agreements-approve", "/agreements/{id}/approve", tag, "Sign an agreement that a peer proposed"),
-		func(ctx context.Context, in *byID) (*body[exchange.Agreement], error) {
-			return asBody(s.node.DecideAgreement(ctx, in.ID, true, ""))
+		func(ctx context.Context, in *decideByID) (*tagged[exchange.Agreement], error) {
+			return under(in.IfMatch, func(versions ...uint64) (exchange.Agreement, error) {
+				return s.node.DecideAgreement(ctx, in.ID, true, "", versions...)
+			})
 		})
 	operate(h, post("agreements-refuse", "/agreements/{id}/refuse", tag, "Refuse an agreement that a peer proposed"),
-		func(ctx context.Context, in *reasonByID) (*body[exchange.Agreement], error) {
-			return asBody(s.node.DecideAgreement(ctx, in.ID, false, in.Body.Reason))
+		func(ctx context.Context, in *reasonByID) (*tagged[exchange.Agreement], error) {
+			return under(in.IfMatch, func(versions ...uint64) (exchange.Agreement, error) {
+				return s.node.DecideAgreement(ctx, in.ID, false, in.Body.Reason, versions...)
+			})
 		})
 	operate(h, post("agreements-end", "/agreements/{id}/end", tag, "End an agreement, or take a proposal back"),
-		func(ctx context.Context, in *reasonByID) (*body[exchange.Agreement], error) {
-			return asBody(s.node.EndAgreement(ctx, in.ID, in.Body.Reason))
+		func(ctx context.Context, in *reasonByID) (*tagged[exchange.Agreement], error) {
+			return under(in.IfMatch, func(versions ...uint64) (exchange.Agreement, error) {
+				return s.node.EndAgreement(ctx, in.ID, in.Body.Reason, versions...)
+			})
 		})
 	operate(h, post("peers-roll", "/peers/{did}/roll", "Peers", "End the epochs with a peer at once: destroy keys, outputs and seeds"),
 		func(ctx context.Context, in *byDID) (*body[Rolled], error) {
@@ -80,16 +93,22 @@ func (s *Server) operateAgreements(h huma.API) {
 			return asBody(Rolled{n}, err)
 		})
 	operate(h, post("exchanges-approve", "/exchanges/{id}/approve", "Exchanges", "Let an exchange run that waits for this node's operator"),
-		func(ctx context.Context, in *byID) (*body[exchange.Exchange], error) {
-			return asBody(s.node.ApproveExchange(ctx, in.ID))
+		func(ctx context.Context, in *decideByID) (*tagged[exchange.Exchange], error) {
+			return under(in.IfMatch, func(versions ...uint64) (exchange.Exchange, error) {
+				return s.node.ApproveExchange(ctx, in.ID, versions...)
+			})
 		})
 	operate(h, post("exchanges-refuse", "/exchanges/{id}/refuse", "Exchanges", "Refuse an exchange that waits for this node's operator"),
-		func(ctx context.Context, in *reasonByID) (*body[exchange.Exchange], error) {
-			return asBody(s.node.RefuseExchange(ctx, in.ID, in.Body.Reason))
+		func(ctx context.Context, in *reasonByID) (*tagged[exchange.Exchange], error) {
+			return under(in.IfMatch, func(versions ...uint64) (exchange.Exchange, error) {
+				return s.node.RefuseExchange(ctx, in.ID, in.Body.Reason, versions...)
+			})
 		})
 	op = post("exchanges-excuse", "/exchanges/{id}/excuse", "Exchanges", "Excuse a peer from finishing an exchange")
 	op.Description = "For an exchange that the peer left after this node had given it something. Until it is finished or excused the peer can open no other. The signed record of it stays; a reason is needed."
-	operate(h, op, func(ctx context.Context, in *reasonByID) (*body[exchange.Exchange], error) {
-		return asBody(s.node.ExcuseExchange(ctx, in.ID, in.Body.Reason))
+	operate(h, op, func(ctx context.Context, in *reasonByID) (*tagged[exchange.Exchange], error) {
+		return under(in.IfMatch, func(versions ...uint64) (exchange.Exchange, error) {
+			return s.node.ExcuseExchange(ctx, in.ID, in.Body.Reason, versions...)
+		})
 	})
 }

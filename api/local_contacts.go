@@ -182,8 +182,8 @@ func (s *Server) operateContacts(h huma.API) {
 	operate(h, get("contacts-show", "/contacts/{number}", tag, "Show one contact"),
 		func(ctx context.Context, in *struct {
 			Number uint64 `path:"number" doc:"The contact's number."`
-		}) (*body[register.Stored], error) {
-			return asBody(s.register.Get(ctx, in.Number))
+		}) (*tagged[register.Stored], error) {
+			return asTagged(s.register.Get(ctx, in.Number))
 		})
 
 	op = post("check-anonymous", "/rpc/check-anonymous", tag, "Say which anonymous contacts are known here")

@@ -73,8 +73,15 @@ type addPeerInput struct {
 	}
 }
 
+// decideInput is what decides about a peer.
+type decideInput struct {
+	IfMatch
+	DID string `path:"did" doc:"The peer's DID, percent-encoded." maxLength:"2048" example:"did:web:relief.example.org"`
+}
+
 // reasonInput names its DID itself: huma does not look into what is embedded without being exported.
 type reasonInput struct {
+	IfMatch
 	DID  string `path:"did" doc:"The peer's DID, percent-encoded." maxLength:"2048" example:"did:web:relief.example.org"`
 	Body struct {
 		Reason string `json:"reason,omitempty" maxLength:"200" doc:"Why, for the record."`
@@ -82,6 +89,7 @@ type reasonInput struct {
 }
 
 type confirmInput struct {
+	IfMatch
 	DID  string `path:"did" doc:"The peer's DID, percent-encoded." maxLength:"2048" example:"did:web:relief.example.org"`
 	Body struct {
 		Fingerprint string `json:"fingerprint" minLength:"1" maxLength:"100" doc:"The digits as the other side read them; spaces do not count."`
@@ -106,29 +114,37 @@ func (s *Server) operatePeers(h huma.API) {
 	op := post("peers-add", "/peers", tag, "Register with another node")
 	op.Description = "Resolves the DID, fetches the organisation credential, holds it against expect, and asks the other side to approve."
 	op.DefaultStatus = http.StatusCreated
-	operate(h, op, func(ctx context.Context, in *addPeerInput) (*body[exchange.Peer], error) {
+	operate(h, op, func(ctx context.Context, in *addPeerInput) (*tagged[exchange.Peer], error) {
 		e := in.Body.Expect
-		return asBody(s.node.AddPeer(ctx, in.Body.DID, exchange.Organisation{Name: e.Name, RegistrationNumber: e.RegistrationNumber, Country: e.Country}))
+		return asTagged(s.node.AddPeer(ctx, in.Body.DID, exchange.Organisation{Name: e.Name, RegistrationNumber: e.RegistrationNumber, Country: e.Country}))
 	})
 	operate(h, get("peers-show", "/peers/{did}", tag, "Show a peer"),
-		func(ctx context.Context, in *byDID) (*body[exchange.Peer], error) {
-			return asBody(s.node.Peer(ctx, in.DID))
+		func(ctx context.Context, in *byDID) (*tagged[exchange.Peer], error) {
+			return asTagged(s.node.Peer(ctx, in.DID))
 		})
 	operate(h, post("peers-approve", "/peers/{did}/approve", tag, "Approve a peer that asked to be registered"),
-		func(ctx context.Context, in *byDID) (*body[exchange.Peer], error) {
-			return asBody(s.node.ApprovePeer(ctx, in.DID))
+		func(ctx context.Context, in *decideInput) (*tagged[exchange.Peer], error) {
+			return under(in.IfMatch, func(versions ...uint64) (exchange.Peer, error) {
+				return s.node.ApprovePeer(ctx, in.DID, versions...)
+			})
 		})
 	operate(h, post("peers-refuse", "/peers/{did}/refuse", tag, "Refuse a peer that asked to be registered"),
-		func(ctx context.Context, in *reasonInput) (*body[exchange.Peer], error) {
-			return asBody(s.node.RefusePeer(ctx, in.DID, in.Body.Reason))
+		func(ctx context.Context, in *reasonInput) (*tagged[exchange.Peer], error) {
+			return under(in.IfMatch, func(versions ...uint64) (exchange.Peer, error) {
+				return s.node.RefusePeer(ctx, in.DID, in.Body.Reason, versions...)
+			})
 		})
 	operate(h, post("peers-suspend", "/peers/{did}/suspend", tag, "Accept nothing more from a peer for now"),
-		func(ctx context.Context, in *reasonInput) (*body[exchange.Peer], error) {
-			return asBody(s.node.SuspendPeer(ctx, in.DID, in.Body.Reason))
+		func(ctx context.Context, in *reasonInput) (*tagged[exchange.Peer], error) {
+			return under(in.IfMatch, func(versions ...uint64) (exchange.Peer, error) {
+				return s.node.SuspendPeer(ctx, in.DID, in.Body.Reason, versions...)
+			})
 		})
 	operate(h, post("peers-resume", "/peers/{did}/resume", tag, "End a suspension"),
-		func(ctx context.Context, in *byDID) (*body[exchange.Peer], error) {
-			return asBody(s.node.ResumePeer(ctx, in.DID))
+		func(ctx context.Context, in *decideInput) (*tagged[exchange.Peer], error) {
+			return under(in.IfMatch, func(versions ...uint64) (exchange.Peer, error) {
+				return s.node.ResumePeer(ctx, in.DID, versions...)
+			})
 		})
 	op = get("peers-fingerprint", "/peers/{did}/fingerprint", tag, "Show the fingerprint to compare with a peer's administrator")
 	op.Description = "Of this node's DID document and the peer's, as both are now: the other side sees the same digits, unless somebody stands in between."
@@ -137,12 +153,18 @@ func (s *Server) operatePeers(h huma.API) {
 	})
 	op = post("peers-confirm", "/peers/{did}/confirm", tag, "Pin a peer's keys: the fingerprint was compared")
 	op.Description = "If the peer was suspended because its keys had changed, the suspension ends."
-	operate(h, op, func(ctx context.Context, in *confirmInput) (*body[exchange.Peer], error) {
-		return asBody(s.node.ConfirmPeer(ctx, in.DID, in.Body.Fingerprint))
+	operate(h, op, func(ctx context.Context, in *confirmInput) (*tagged[exchange.Peer], error) {
+		return under(in.IfMatch, func(versions ...uint64) (exchange.Peer, error) {
+			return s.node.ConfirmPeer(ctx, in.DID, in.Body.Fingerprint, versions...)
+		})
 	})
 	operate(h, remove("peers-remove", "/peers/{did}", tag, "Forget a peer; exchanges and receipts stay"),
-		func(ctx context.Context, in *byDID) (*struct{}, error) {
-			return &struct{}{}, s.node.RemovePeer(ctx, in.DID)
+		func(ctx context.Context, in *decideInput) (*struct{}, error) {
+			versions, err := in.versions()
+			if err != nil {
+				return nil, err
+			}
+			return &struct{}{}, s.node.RemovePeer(ctx, in.DID, versions...)
 		})
 }
 
@@ -161,9 +183,9 @@ func (s *Server) operateExchanges(h huma.API) {
 	const tag = "Exchanges"
 	op := post("exchanges-start", "/exchanges", tag, "Find the contacts in common with a peer")
 	op.DefaultStatus = http.StatusAccepted
-	start := func(ctx context.Context, in *startExchangeInput) (*body[exchange.Exchange], error) {
+	start := func(ctx context.Context, in *startExchangeInput) (*tagged[exchange.Exchange], error) {
 		b := in.Body
-		return asBody(s.node.StartExchange(ctx, exchange.Request{Peer: b.Peer, Profile: b.Profile, Protocol: b.Protocol, Purpose: b.Purpose, ByFile: b.ByFile, Afresh: b.Afresh}))
+		return asTagged(s.node.StartExchange(ctx, exchange.Request{Peer: b.Peer, Profile: b.Profile, Protocol: b.Protocol, Purpose: b.Purpose, ByFile: b.ByFile, Afresh: b.Afresh}))
 	}
 	operate(h, op, start)
 	operate(h, action(op, "rpc-exchange", "/rpc/exchange"), start)
@@ -186,8 +208,8 @@ func (s *Server) operateExchanges(h huma.API) {
 			return pageOf(c, page, err)
 		})
 	operate(h, get("exchanges-show", "/exchanges/{id}", tag, "Show an exchange"),
-		func(ctx context.Context, in *byID) (*body[exchange.Exchange], error) {
-			return asBody(s.node.Exchange(ctx, in.ID))
+		func(ctx context.Context, in *byID) (*tagged[exchange.Exchange], error) {
+			return asTagged(s.node.Exchange(ctx, in.ID))
 		})
 	operate(h, get("exchanges-matches", "/exchanges/{id}/matches", tag, "List the own contacts that the peer knows too"),
 		func(ctx context.Context, in *byID) (*body[List[exchange.Match]], error) {

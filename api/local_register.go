@@ -2,9 +2,9 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -28,20 +28,30 @@ type Kept struct {
 	PossibleDuplicates []register.DuplicatePair `json:"possible_duplicates" nullable:"false"`
 }
 
-// taggedContact is a contact with its entity tag.
-type taggedContact struct {
-	ETag string `header:"ETag"`
-	Body Kept
-}
+// ETag is the contact's.
+func (k Kept) ETag() string { return k.Contact.ETag() }
 
-func tagged(s register.Stored, pairs []register.DuplicatePair, err error) (*taggedContact, error) {
-	if err != nil {
-		return nil, err
-	}
+func kept(s register.Stored, pairs []register.DuplicatePair, err error) (*tagged[Kept], error) {
 	if pairs == nil {
 		pairs = []register.DuplicatePair{}
 	}
-	return &taggedContact{ETag: s.ETag(), Body: Kept{s, pairs}}, nil
+	return asTagged(Kept{s, pairs}, err)
+}
+
+// contactVersion gives the version in which a contact must still be, 0 for any.
+func (s *Server) contactVersion(ctx context.Context, number uint64, m IfMatch) (uint64, error) {
+	list, err := m.versions()
+	switch {
+	case err != nil || len(list) == 0:
+		return 0, err
+	case len(list) == 1 && list[0] != 0:
+		return list[0], nil
+	}
+	now, err := s.register.Get(ctx, number)
+	if err == nil && !slices.Contains(list, now.Version) {
+		err = fmt.Errorf("contact %d: %w", number, register.ErrVersion)
+	}
+	return now.Version, err
 }
 
 type byNumber struct {
@@ -70,18 +80,18 @@ func (s *Server) operateRegister(h huma.API) {
 	const tag = "Contacts"
 	op := post("contacts-create", "/contacts", tag, "Register a contact")
 	op.DefaultStatus = http.StatusCreated
-	operate(h, op, func(ctx context.Context, in *struct{ Body contacts.Contact }) (*taggedContact, error) {
-		return tagged(s.register.Create(ctx, in.Body, caller(ctx)))
+	operate(h, op, func(ctx context.Context, in *struct{ Body contacts.Contact }) (*tagged[Kept], error) {
+		return kept(s.register.Create(ctx, in.Body, caller(ctx)))
 	})
 	op = post("contacts-update", "/contacts/{number}", tag, "Change fields of a contact")
 	op.Method = http.MethodPatch
 	op.Description = "Only the fields that are given change; an empty text empties a field. With If-Match the contact must still be as it was read."
 	operate(h, op, func(ctx context.Context, in *struct {
-		Number  uint64            `path:"number" doc:"The contact's number."`
-		IfMatch string            `header:"If-Match" maxLength:"64"`
-		Body    map[string]string `maxProperties:"11"`
-	}) (*taggedContact, error) {
-		version, err := versionOf(in.IfMatch)
+		Number uint64 `path:"number" doc:"The contact's number."`
+		IfMatch
+		Body map[string]string `maxProperties:"11"`
+	}) (*tagged[Kept], error) {
+		version, err := s.contactVersion(ctx, in.Number, in.IfMatch)
 		if err != nil {
 			return nil, err
 		}
@@ -93,16 +103,16 @@ func (s *Server) operateRegister(h huma.API) {
 			}
 			p[f] = v
 		}
-		return tagged(s.register.Update(ctx, in.Number, version, p, caller(ctx)))
+		return kept(s.register.Update(ctx, in.Number, version, p, caller(ctx)))
 	})
 	op = post("contacts-delete", "/contacts/{number}", tag, "Delete a contact")
 	op.Method, op.DefaultStatus = http.MethodDelete, http.StatusNoContent
 	op.Description = "With If-Match the contact must still be as it was read."
 	operate(h, op, func(ctx context.Context, in *struct {
-		Number  uint64 `path:"number" doc:"The contact's number."`
-		IfMatch string `header:"If-Match" maxLength:"64"`
+		Number uint64 `path:"number" doc:"The contact's number."`
+		IfMatch
 	}) (*empty, error) {
-		version, err := versionOf(in.IfMatch)
+		version, err := s.contactVersion(ctx, in.Number, in.IfMatch)
 		if err != nil {
 			return nil, err
 		}
@@ -117,12 +127,12 @@ func (s *Server) operateRegister(h huma.API) {
 		Body struct {
 			ExternalID string `json:"external_id" minLength:"1" maxLength:"400"`
 		}
-	}) (*body[register.Stored], error) {
+	}) (*tagged[register.Stored], error) {
 		id, err := s.register.Find(ctx, in.Body.ExternalID)
 		if err != nil {
 			return nil, err
 		}
-		return asBody(s.register.Get(ctx, id))
+		return asTagged(s.register.Get(ctx, id))
 	})
 	operate(h, get("contacts-subject-report", "/contacts/{number}/subject-report", tag, "Tell all that is held on one person"),
 		func(ctx context.Context, in *byNumber) (*body[exchange.SubjectReport], error) {
@@ -130,14 +140,19 @@ func (s *Server) operateRegister(h huma.API) {
 		})
 
 	operate(h, get("contacts-retention", "/contacts/retention", tag, "Show the rule by which old contacts are erased"),
-		func(ctx context.Context, _ *empty) (*body[register.Retention], error) {
-			return asBody(s.register.Retention(ctx))
+		func(ctx context.Context, _ *empty) (*tagged[register.Retention], error) {
+			return asTagged(s.register.Retention(ctx))
 		})
 	op = post("contacts-retention-set", "/contacts/retention", tag, "Set the rule by which old contacts are erased")
 	op.Method = http.MethodPut
 	op.Description = "It is applied every day, for the first time a day after it is set."
-	operate(h, op, func(ctx context.Context, in *struct{ Body RetentionRule }) (*body[register.Retention], error) {
-		return asBody(s.register.SetRetention(ctx, in.Body.Days, in.Body.Since, caller(ctx)))
+	operate(h, op, func(ctx context.Context, in *struct {
+		IfMatch
+		Body RetentionRule
+	}) (*tagged[register.Retention], error) {
+		return under(in.IfMatch, func(versions ...uint64) (register.Retention, error) {
+			return s.register.SetRetention(ctx, in.Body.Days, in.Body.Since, caller(ctx), versions...)
+		})
 	})
 	operate(h, post("contacts-retention-preview", "/contacts/retention/preview", tag, "Count what a rule would erase now"),
 		func(ctx context.Context, in *struct{ Body RetentionRule }) (*body[Due], error) {
@@ -166,19 +181,4 @@ func (s *Server) operateRegister(h huma.API) {
 	}) (*empty, error) {
 		return nil, s.register.DeleteMapping(ctx, in.Body.Name)
 	})
-}
-
-// versionOf reads an entity tag of a contact; 0 where none is asked for.
-func versionOf(ifMatch string) (uint64, error) {
-	ifMatch = strings.TrimSpace(ifMatch)
-	if ifMatch == "" || ifMatch == "*" {
-		return 0, nil
-	}
-	text, ok := strings.CutPrefix(ifMatch, `"`)
-	text, end := strings.CutSuffix(text, `"`)
-	n, err := strconv.ParseUint(text, 10, 64)
-	if !ok || !end || err != nil || n == 0 {
-		return 0, newProblem(exchange.CodeInvalid, "If-Match: one entity tag, as the contact was given with")
-	}
-	return n, nil
 }

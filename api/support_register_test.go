@@ -35,7 +35,7 @@ func (quietRegister) Undo(context.Context, uint64, bool, string) (s []register.S
 	return
 }
 func (quietRegister) Retention(context.Context) (r register.Retention, err error) { return }
-func (quietRegister) SetRetention(context.Context, int, string, string) (r register.Retention, err error) {
+func (quietRegister) SetRetention(context.Context, int, string, string, ...uint64) (r register.Retention, err error) {
 	return
 }
 func (quietRegister) CountDue(context.Context, int, string) (n uint64, err error) { return }

@@ -52,6 +52,7 @@ type fakeNode struct {
 	peer      func(ctx context.Context, what, did, reason string) (exchange.Peer, error)
 	err       error // of everything that has no function of its own
 	matches   []exchange.Match
+	suspend   func(versions []uint64) (exchange.Peer, error)
 	listPeers func(exchange.Query) (exchange.Page[exchange.Peer], error)
 }
 
@@ -64,21 +65,21 @@ func (n *fakeNode) ListAgreements(context.Context, exchange.Query) (exchange.Pag
 func (n *fakeNode) Agreement(context.Context, string) (exchange.Agreement, error) {
 	return exchange.Agreement{}, n.err
 }
-func (n *fakeNode) DecideAgreement(context.Context, string, bool, string) (exchange.Agreement, error) {
+func (n *fakeNode) DecideAgreement(context.Context, string, bool, string, ...uint64) (exchange.Agreement, error) {
 	return exchange.Agreement{}, n.err
 }
-func (n *fakeNode) EndAgreement(context.Context, string, string) (exchange.Agreement, error) {
+func (n *fakeNode) EndAgreement(context.Context, string, string, ...uint64) (exchange.Agreement, error) {
 	return exchange.Agreement{}, n.err
 }
 func (n *fakeNode) RollEpochs(context.Context, string) (int, error) { return 0, n.err }
-func (n *fakeNode) ApproveExchange(context.Context, string) (exchange.Exchange, error) {
+func (n *fakeNode) ApproveExchange(context.Context, string, ...uint64) (exchange.Exchange, error) {
 	return exchange.Exchange{}, n.err
 }
-func (n *fakeNode) ExcuseExchange(context.Context, string, string) (exchange.Exchange, error) {
+func (n *fakeNode) ExcuseExchange(context.Context, string, string, ...uint64) (exchange.Exchange, error) {
 	return exchange.Exchange{}, n.err
 }
 
-func (n *fakeNode) RefuseExchange(context.Context, string, string) (exchange.Exchange, error) {
+func (n *fakeNode) RefuseExchange(context.Context, string, string, ...uint64) (exchange.Exchange, error) {
 	return exchange.Exchange{}, n.err
 }
 
@@ -117,19 +118,22 @@ func (n *fakeNode) ListPeers(_ context.Context, q exchange.Query) (exchange.Page
 func (n *fakeNode) Peer(ctx context.Context, did string) (exchange.Peer, error) {
 	return n.ask(ctx, "show", did, "")
 }
-func (n *fakeNode) ApprovePeer(ctx context.Context, did string) (exchange.Peer, error) {
+func (n *fakeNode) ApprovePeer(ctx context.Context, did string, _ ...uint64) (exchange.Peer, error) {
 	return n.ask(ctx, "approve", did, "")
 }
-func (n *fakeNode) RefusePeer(ctx context.Context, did, reason string) (exchange.Peer, error) {
+func (n *fakeNode) RefusePeer(ctx context.Context, did, reason string, _ ...uint64) (exchange.Peer, error) {
 	return n.ask(ctx, "refuse", did, reason)
 }
-func (n *fakeNode) SuspendPeer(ctx context.Context, did, reason string) (exchange.Peer, error) {
+func (n *fakeNode) SuspendPeer(ctx context.Context, did, reason string, versions ...uint64) (exchange.Peer, error) {
+	if n.suspend != nil {
+		return n.suspend(versions)
+	}
 	return n.ask(ctx, "suspend", did, reason)
 }
-func (n *fakeNode) ResumePeer(ctx context.Context, did string) (exchange.Peer, error) {
+func (n *fakeNode) ResumePeer(ctx context.Context, did string, _ ...uint64) (exchange.Peer, error) {
 	return n.ask(ctx, "resume", did, "")
 }
-func (n *fakeNode) RemovePeer(ctx context.Context, did string) error {
+func (n *fakeNode) RemovePeer(ctx context.Context, did string, _ ...uint64) error {
 	_, err := n.ask(ctx, "remove", did, "")
 	return err
 }
@@ -137,7 +141,7 @@ func (n *fakeNode) Fingerprint(ctx context.Context, did string) (exchange.Finger
 	_, err := n.ask(ctx, "fingerprint", did, "")
 	return exchange.Fingerprint{DID: did, Fingerprint: "01234 56789"}, err
 }
-func (n *fakeNode) ConfirmPeer(ctx context.Context, did, digits string) (exchange.Peer, error) {
+func (n *fakeNode) ConfirmPeer(ctx context.Context, did, digits string, _ ...uint64) (exchange.Peer, error) {
 	return n.ask(ctx, "confirm", did, digits)
 }
 func (n *fakeNode) Keys(context.Context) ([]exchange.Key, error) { return nil, n.err }

@@ -16,6 +16,12 @@ type byAccount struct {
 	Account string `path:"account" doc:"The account's id." maxLength:"16"`
 }
 
+// changeAccount is what changes an account.
+type changeAccount struct {
+	IfMatch
+	Account string `path:"account" doc:"The account's id." maxLength:"16"`
+}
+
 type byAccountToken struct {
 	Account string `path:"account" doc:"The account's id." maxLength:"16"`
 	Token   string `path:"token" doc:"The API token's id." maxLength:"16"`
@@ -34,6 +40,7 @@ type addUserInput struct {
 }
 
 type roleInput struct {
+	IfMatch
 	Account string `path:"account" doc:"The account's id." maxLength:"16"`
 	Body    struct {
 		Role string `json:"role" enum:"admin,operator,auditor,checker"`
@@ -41,6 +48,7 @@ type roleInput struct {
 }
 
 type passwordInput struct {
+	IfMatch
 	Account string `path:"account" doc:"The account's id." maxLength:"16"`
 	Body    struct {
 		Password string `json:"password" minLength:"1" maxLength:"4096"`
@@ -203,8 +211,8 @@ func (s *Server) operateUsers(h huma.API) {
 		})
 	op := post("users-add", "/users", tag, "Make an account")
 	op.DefaultStatus = http.StatusCreated
-	add := func(ctx context.Context, in *addUserInput) (*body[accounts.Account], error) {
-		return asBody(s.accounts.Add(ctx, in.Body.Name, policy.Role(in.Body.Role), in.Body.Password))
+	add := func(ctx context.Context, in *addUserInput) (*tagged[accounts.Account], error) {
+		return asTagged(s.accounts.Add(ctx, in.Body.Name, policy.Role(in.Body.Role), in.Body.Password))
 	}
 	operate(h, op, add)
 	operate(h, get("prototype-users", "/user/", "Prototype", "List the accounts (GET /users)"),
@@ -215,28 +223,38 @@ func (s *Server) operateUsers(h huma.API) {
 	op.DefaultStatus = http.StatusCreated
 	operate(h, op, add)
 	operate(h, get("users-show", "/users/{account}", tag, "Show an account"),
-		func(ctx context.Context, in *byAccount) (*body[accounts.Account], error) {
-			return asBody(s.accounts.Get(ctx, in.Account))
+		func(ctx context.Context, in *byAccount) (*tagged[accounts.Account], error) {
+			return asTagged(s.accounts.Get(ctx, in.Account))
 		})
 	operate(h, post("users-role", "/users/{account}/role", tag, "Give an account another role; all its tokens end at once"),
-		func(ctx context.Context, in *roleInput) (*body[accounts.Account], error) {
-			return asBody(s.accounts.SetRole(ctx, in.Account, policy.Role(in.Body.Role)))
+		func(ctx context.Context, in *roleInput) (*tagged[accounts.Account], error) {
+			return under(in.IfMatch, func(versions ...uint64) (accounts.Account, error) {
+				return s.accounts.SetRole(ctx, in.Account, policy.Role(in.Body.Role), versions...)
+			})
 		})
 	operate(h, post("users-password", "/users/{account}/password", tag, "Give an account another password; all its tokens end at once"),
-		func(ctx context.Context, in *passwordInput) (*body[accounts.Account], error) {
-			return asBody(s.accounts.SetPassword(ctx, in.Account, in.Body.Password))
+		func(ctx context.Context, in *passwordInput) (*tagged[accounts.Account], error) {
+			return under(in.IfMatch, func(versions ...uint64) (accounts.Account, error) {
+				return s.accounts.SetPassword(ctx, in.Account, in.Body.Password, versions...)
+			})
 		})
 	operate(h, post("users-disable", "/users/{account}/disable", tag, "Disable an account; all its tokens end at once"),
-		func(ctx context.Context, in *byAccount) (*body[accounts.Account], error) {
-			return asBody(s.accounts.SetDisabled(ctx, in.Account, true))
+		func(ctx context.Context, in *changeAccount) (*tagged[accounts.Account], error) {
+			return under(in.IfMatch, func(versions ...uint64) (accounts.Account, error) {
+				return s.accounts.SetDisabled(ctx, in.Account, true, versions...)
+			})
 		})
 	operate(h, post("users-enable", "/users/{account}/enable", tag, "Enable an account that was disabled"),
-		func(ctx context.Context, in *byAccount) (*body[accounts.Account], error) {
-			return asBody(s.accounts.SetDisabled(ctx, in.Account, false))
+		func(ctx context.Context, in *changeAccount) (*tagged[accounts.Account], error) {
+			return under(in.IfMatch, func(versions ...uint64) (accounts.Account, error) {
+				return s.accounts.SetDisabled(ctx, in.Account, false, versions...)
+			})
 		})
 	operate(h, post("users-totp-end", "/users/{account}/totp/end", tag, "Take a lost second factor from an account; all its tokens end at once"),
-		func(ctx context.Context, in *byAccount) (*body[accounts.Account], error) {
-			return asBody(s.accounts.ResetTOTP(ctx, in.Account))
+		func(ctx context.Context, in *changeAccount) (*tagged[accounts.Account], error) {
+			return under(in.IfMatch, func(versions ...uint64) (accounts.Account, error) {
+				return s.accounts.ResetTOTP(ctx, in.Account, versions...)
+			})
 		})
 	operate(h, get("users-tokens-list", "/users/{account}/tokens", tag, "List an account's API tokens"),
 		func(ctx context.Context, in *byAccount) (*body[List[accounts.Token]], error) {

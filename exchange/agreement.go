@@ -70,6 +70,7 @@ type Agreement struct {
 	Terms       Terms          `json:"terms"`
 	Reason      string         `json:"reason,omitempty"`
 	Undelivered bool           `json:"undelivered,omitempty"` // our word has not reached them yet; it is sent again by itself
+	Version     uint64         `json:"version"`               // one more with every change
 	Created     time.Time      `json:"created"`
 	Updated     time.Time      `json:"updated"`
 }
@@ -242,7 +243,8 @@ func (n *Node) ProposeAgreement(ctx context.Context, r AgreementRequest) (Agreem
 		Agreement: Agreement{ID: id, Peer: r.Peer, State: AgreementProposed, Terms: *t, Undelivered: true, Created: now, Updated: now},
 		Proposal:  signed, Message: message,
 	}
-	return rec.Agreement, n.store.Update(ctx, func(tx *store.Tx) error { return n.putUndelivered(tx, &rec) })
+	err = n.store.Update(ctx, func(tx *store.Tx) error { return n.putUndelivered(tx, &rec) })
+	return rec.Agreement, err
 }
 
 func (n *Node) putUndelivered(tx *store.Tx, rec *agreementRecord) error {
@@ -377,13 +379,16 @@ func (n *Node) agreement(ctx context.Context, id string) (*agreementRecord, erro
 	return out, err
 }
 
-// DecideAgreement approves or refuses an agreement that a peer proposed.
-func (n *Node) DecideAgreement(ctx context.Context, id string, approve bool, reason string) (Agreement, error) {
+// DecideAgreement approves or refuses an agreement that a peer proposed. Where versions are given it must still be in one of them (CodePrecondition).
+func (n *Node) DecideAgreement(ctx context.Context, id string, approve bool, reason string, versions ...uint64) (Agreement, error) {
 	if err := checkReason(reason); err != nil {
 		return Agreement{}, err
 	}
 	r, err := n.agreement(ctx, id)
 	if err != nil {
+		return Agreement{}, err
+	}
+	if err := unchanged("agreement "+id, r.Version, versions); err != nil {
 		return Agreement{}, err
 	}
 	if r.State != AgreementAsked {
@@ -402,40 +407,52 @@ func (n *Node) DecideAgreement(ctx context.Context, id string, approve bool, rea
 		return Agreement{}, err
 	}
 	var out Agreement
-	return out, n.store.Update(ctx, func(tx *store.Tx) error {
+	err = n.store.Update(ctx, func(tx *store.Tx) error {
 		now, err := n.kept.agreements.Get(tx, []byte(id))
 		if err != nil {
+			return err
+		}
+		if err := unchanged("agreement "+id, now.Version, versions); err != nil {
 			return err
 		}
 		if now.State != AgreementAsked {
 			return fail(CodeConflict, "agreement %s was decided meanwhile", id)
 		}
 		now.State, now.Reason, now.Consent, now.Message, now.Undelivered, now.Updated = state, reason, consent, message, true, n.now().UTC()
+		err = n.putUndelivered(tx, &now)
 		out = now.Agreement
-		return n.putUndelivered(tx, &now)
+		return err
 	})
+	return out, err
 }
 
 // EndAgreement has nothing more answered under an agreement, or takes a proposal back. The other side learns of it when it next exchanges.
-func (n *Node) EndAgreement(ctx context.Context, id, reason string) (Agreement, error) {
+// Where versions are given it must still be in one of them (CodePrecondition).
+func (n *Node) EndAgreement(ctx context.Context, id, reason string, versions ...uint64) (Agreement, error) {
 	if err := checkReason(reason); err != nil {
 		return Agreement{}, err
 	}
 	var out Agreement
-	return out, n.store.Update(ctx, func(tx *store.Tx) error {
+	err := n.store.Update(ctx, func(tx *store.Tx) error {
 		r, err := n.kept.agreements.Get(tx, []byte(id))
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			return fail(CodeNotFound, "there is no agreement %s here", oneLine(id, 64))
 		case err != nil:
 			return err
-		case r.State != AgreementActive && r.State != AgreementProposed:
+		}
+		if err := unchanged("agreement "+id, r.Version, versions); err != nil {
+			return err
+		}
+		if r.State != AgreementActive && r.State != AgreementProposed {
 			return fail(CodePeerState, "agreement %s is %s", id, r.State)
 		}
 		r.State, r.Reason, r.Undelivered, r.Updated = AgreementEnded, reason, false, n.now().UTC()
+		err = n.writeAgreement(tx, &r)
 		out = r.Agreement
-		return n.writeAgreement(tx, &r)
+		return err
 	})
+	return out, err
 }
 
 // deliverAgreement is the job that brings our proposal or decision to the peer.

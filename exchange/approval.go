@@ -27,8 +27,8 @@ func (n *Node) policy(ctx context.Context, o *openingSubject, peer *peerRecord) 
 }
 
 // ApproveExchange lets an exchange run that waits for this node's operator.
-func (n *Node) ApproveExchange(ctx context.Context, id string) (Exchange, error) {
-	return n.decideExchange(ctx, id, func(s *session) error {
+func (n *Node) ApproveExchange(ctx context.Context, id string, versions ...uint64) (Exchange, error) {
+	return n.decideExchange(ctx, id, versions, func(s *session) error {
 		s.State = StateOpening
 		return n.store.Update(ctx, func(tx *store.Tx) error {
 			job, err := n.jobs.Enqueue(tx, jobRespond, sessionParams{Exchange: s.ID})
@@ -42,20 +42,23 @@ func (n *Node) ApproveExchange(ctx context.Context, id string) (Exchange, error)
 }
 
 // RefuseExchange ends an exchange that waits for this node's operator. The peer is told that it was refused, not why.
-func (n *Node) RefuseExchange(ctx context.Context, id, reason string) (Exchange, error) {
+func (n *Node) RefuseExchange(ctx context.Context, id, reason string, versions ...uint64) (Exchange, error) {
 	if err := checkReason(reason); err != nil {
 		return Exchange{}, err
 	}
-	return n.decideExchange(ctx, id, func(s *session) error {
+	return n.decideExchange(ctx, id, versions, func(s *session) error {
 		return n.endSession(ctx, s, fail(CodePeerState, "refused here: %s", reason))
 	})
 }
 
-func (n *Node) decideExchange(ctx context.Context, id string, act func(s *session) error) (Exchange, error) {
+func (n *Node) decideExchange(ctx context.Context, id string, versions []uint64, act func(s *session) error) (Exchange, error) {
 	decide := func() error {
 		defer n.locks.lock(id)()
 		s, err := n.session(ctx, id)
 		if err != nil {
+			return err
+		}
+		if err := unchanged("exchange "+s.ID, s.Version, versions); err != nil {
 			return err
 		}
 		if s.State != StateWaiting {

@@ -181,8 +181,9 @@ func (s *session) entry() timeEntry {
 	return timeEntry{Peer: s.Peer, State: string(s.State), Role: s.Role}
 }
 
-// writeSession keeps a session, and its place in the list of exchanges.
+// writeSession keeps a session in its next version, and its place in the list of exchanges.
 func (n *Node) writeSession(tx *store.Tx, s *session) error {
+	s.Version++
 	return errors.Join(n.kept.sessionTimes.put(tx, s.Created, s.ID, s.entry()), n.kept.sessions.Put(tx, s.key(), *s))
 }
 
@@ -204,10 +205,11 @@ func (n *Node) writeReceipt(tx *store.Tx, r receiptRecord) error {
 	return errors.Join(n.kept.receiptTimes.put(tx, ended, r.Exchange, timeEntry{Peer: r.Peer}), n.kept.receipts.Put(tx, []byte(r.Exchange), r))
 }
 
-// writeAgreement keeps an agreement, and its place in the list of agreements.
+// writeAgreement keeps an agreement in its next version, and its place in the list of agreements.
 func (n *Node) writeAgreement(tx *store.Tx, r *agreementRecord) error {
 	e := timeEntry{Peer: r.Peer, State: string(r.State)}
-	switch old, err := n.kept.agreements.Get(tx, []byte(r.ID)); {
+	old, err := n.kept.agreements.Get(tx, []byte(r.ID))
+	switch {
 	case err == nil && !old.Created.Equal(r.Created): // the same terms were proposed twice
 		if err := n.kept.agreementTimes.entries.Delete(tx, timeKey(old.Created, r.ID)); err != nil {
 			return err
@@ -215,6 +217,7 @@ func (n *Node) writeAgreement(tx *store.Tx, r *agreementRecord) error {
 	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return err
 	}
+	r.Version = old.Version + 1
 	return errors.Join(n.kept.agreementTimes.put(tx, r.Created, r.ID, e), n.kept.agreements.Put(tx, []byte(r.ID), *r))
 }
 

@@ -209,3 +209,73 @@ func BenchmarkListExchanges(b *testing.B) {
 		})
 	}
 }
+
+// TestVersions: what somebody decides about a peer, an agreement or an exchange that changed since it was read is refused and leaves everything as it is, also
+// when a peer of the same DID was removed and registered again.
+func TestVersions(t *testing.T) {
+	n := newWorld(t).add("a.example").Node
+	const b = "did:web:b.example"
+	keep := func() {
+		must(t, n.putPeer(t.Context(), b, nil, func(*peerRecord) (*peerRecord, error) {
+			return &peerRecord{Peer: Peer{DID: b, State: PeerApproved}}, nil
+		}))
+	}
+	keep()
+	read, err := n.Peer(t.Context(), b)
+	must(t, err)
+	suspended, err := n.SuspendPeer(t.Context(), b, "", read.Version)
+	must(t, err)
+	if suspended.Version <= read.Version {
+		t.Errorf("version %d after %d", suspended.Version, read.Version)
+	}
+	refused := func(what string, err error) {
+		t.Helper()
+		if CodeOf(err) != CodePrecondition {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, err = n.ResumePeer(t.Context(), b, read.Version)
+	refused("resume", err)
+	_, err = n.ApprovePeer(t.Context(), b, read.Version)
+	refused("approve", err)
+	refused("remove", n.RemovePeer(t.Context(), b, read.Version))
+	if _, err = n.ResumePeer(t.Context(), b, 1, suspended.Version); err != nil {
+		t.Error(err)
+	}
+	must(t, n.RemovePeer(t.Context(), b))
+	keep()
+	again, err := n.Peer(t.Context(), b)
+	must(t, err)
+	if again.Version <= suspended.Version {
+		t.Errorf("registered again with version %d, after %d", again.Version, suspended.Version)
+	}
+	refused("suspend", errOf(n.SuspendPeer(t.Context(), b, "", suspended.Version)))
+
+	must(t, n.store.Update(t.Context(), func(tx *store.Tx) error {
+		return n.writeAgreement(tx, &agreementRecord{Agreement: Agreement{ID: "x", Peer: b, State: AgreementActive, Created: begun}})
+	}))
+	a, err := n.Agreement(t.Context(), "x")
+	must(t, err)
+	refused("end", errOf(n.EndAgreement(t.Context(), "x", "", a.Version+1)))
+	ended, err := n.EndAgreement(t.Context(), "x", "", a.Version)
+	if err != nil || ended.Version != a.Version+1 || ended.State != AgreementEnded {
+		t.Errorf("%+v, %v", ended, err)
+	}
+	refused("decide", errOf(n.DecideAgreement(t.Context(), "x", true, "", a.Version)))
+
+	id := keepExchanges(t, n, begun, 1)[0]
+	s, err := n.session(t.Context(), id)
+	must(t, err)
+	s.State = StateWaiting
+	must(t, n.save(t.Context(), s))
+	e, err := n.Exchange(t.Context(), id)
+	must(t, err)
+	refused("approve exchange", errOf(n.ApproveExchange(t.Context(), id, e.Version-1)))
+	refused("excuse exchange", errOf(n.ExcuseExchange(t.Context(), id, "why", e.Version-1)))
+	out, err := n.RefuseExchange(t.Context(), id, "no", e.Version)
+	if err != nil || out.State != StateFailed || out.Version <= e.Version {
+		t.Errorf("%+v, %v", out, err)
+	}
+}
+
+func errOf[T any](_ T, err error) error { return err }

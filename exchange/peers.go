@@ -333,6 +333,7 @@ func (n *Node) putPeerTx(tx *store.Tx, name string, change func(now *peerRecord)
 	case !errors.Is(err, store.ErrNotFound):
 		return err
 	}
+	version := r.Peer.Version
 	next, err := change(now)
 	if err != nil || next == nil {
 		return err
@@ -347,21 +348,27 @@ func (n *Node) putPeerTx(tx *store.Tx, name string, change func(now *peerRecord)
 		}
 	}
 	next.Peer.Updated = n.now().UTC()
+	if now == nil {
+		next.Peer.Version = uint64(next.Peer.Updated.UnixMilli()) // above those of a registration that was removed
+	} else {
+		next.Peer.Version = version + 1
+	}
 	return n.kept.peers.Put(tx, []byte(name), *next)
 }
 
 // ApprovePeer says yes to a peer that asked to be registered. The signed decision is sent to it, again and again until it
-// arrives; the peer is approved here at once.
-func (n *Node) ApprovePeer(ctx context.Context, name string) (Peer, error) {
-	return n.decide(ctx, name, true, "")
+// arrives; the peer is approved here at once. Where versions are given, here and in what changes a peer below, it must still be in one of them
+// (CodePrecondition).
+func (n *Node) ApprovePeer(ctx context.Context, name string, versions ...uint64) (Peer, error) {
+	return n.decide(ctx, name, true, "", versions)
 }
 
 // RefusePeer says no to a peer that asked, or takes back a request of our own.
-func (n *Node) RefusePeer(ctx context.Context, name, reason string) (Peer, error) {
-	return n.decide(ctx, name, false, reason)
+func (n *Node) RefusePeer(ctx context.Context, name, reason string, versions ...uint64) (Peer, error) {
+	return n.decide(ctx, name, false, reason, versions)
 }
 
-func (n *Node) decide(ctx context.Context, name string, approved bool, reason string) (Peer, error) {
+func (n *Node) decide(ctx context.Context, name string, approved bool, reason string, versions []uint64) (Peer, error) {
 	if err := checkReason(reason); err != nil {
 		return Peer{}, err
 	}
@@ -369,10 +376,16 @@ func (n *Node) decide(ctx context.Context, name string, approved bool, reason st
 	if err != nil {
 		return Peer{}, err
 	}
+	if err := unchanged(name, r.Peer.Version, versions); err != nil {
+		return Peer{}, err
+	}
 	if !approved && r.Peer.State == PeerInvited {
 		err := n.putPeer(ctx, name, nil, func(now *peerRecord) (*peerRecord, error) {
 			if now == nil || now.Peer.State != PeerInvited {
 				return nil, fail(CodeConflict, "%s changed meanwhile; look at it again", name)
+			}
+			if err := unchanged(name, now.Peer.Version, versions); err != nil {
+				return nil, err
 			}
 			now.Peer.State, now.Peer.Reason = PeerRefused, reason
 			return now, nil
@@ -409,6 +422,9 @@ func (n *Node) decide(ctx context.Context, name string, approved bool, reason st
 		err := n.putPeerTx(tx, name, func(now *peerRecord) (*peerRecord, error) {
 			if now == nil || now.Peer.State != PeerRequested || !sameJSON(now.Request, r.Request) {
 				return nil, fail(CodeConflict, "%s changed meanwhile; look at it again", name)
+			}
+			if err := unchanged(name, now.Peer.Version, versions); err != nil {
+				return nil, err
 			}
 			now.Peer.State, now.Peer.Reason = PeerRefused, reason
 			if approved {
@@ -510,7 +526,7 @@ func (n *Node) deliverTx(tx *store.Tx, r *peerRecord) error {
 }
 
 // RemovePeer forgets a peer. Exchanges, receipts and the DID documents that they need stay; to exchange again, both register again.
-func (n *Node) RemovePeer(ctx context.Context, name string) error {
+func (n *Node) RemovePeer(ctx context.Context, name string, versions ...uint64) error {
 	r, err := n.peer(ctx, name)
 	if err != nil {
 		return err
@@ -523,20 +539,33 @@ func (n *Node) RemovePeer(ctx context.Context, name string) error {
 		return fail(CodePeerState, "exchange %s with %s is still open; wait for its end, or cancel its job", one, name)
 	}
 	return n.store.Update(ctx, func(tx *store.Tx) error {
+		now, err := n.kept.peers.Get(tx, []byte(r.Peer.DID))
+		if errors.Is(err, store.ErrNotFound) {
+			return fail(CodeUnknownPeer, "%s is not registered here", oneLine(name, 300))
+		}
+		if err == nil {
+			err = unchanged(name, now.Peer.Version, versions)
+		}
+		if err != nil {
+			return err
+		}
 		return n.kept.peers.Delete(tx, []byte(r.Peer.DID))
 	})
 }
 
 // SuspendPeer stops all exchanges with a peer until ResumePeer.
-func (n *Node) SuspendPeer(ctx context.Context, name, reason string) (Peer, error) {
+func (n *Node) SuspendPeer(ctx context.Context, name, reason string, versions ...uint64) (Peer, error) {
 	if err := checkReason(reason); err != nil {
 		return Peer{}, err
 	}
 	err := n.putPeer(ctx, name, nil, func(now *peerRecord) (*peerRecord, error) {
-		switch {
-		case now == nil:
+		if now == nil {
 			return nil, fail(CodeUnknownPeer, "%s is not registered here", oneLine(name, 300))
-		case now.Peer.State == PeerSuspended:
+		}
+		if err := unchanged(name, now.Peer.Version, versions); err != nil {
+			return nil, err
+		}
+		if now.Peer.State == PeerSuspended {
 			return nil, fail(CodePeerState, "%s is suspended already", name)
 		}
 		now.Before, now.Peer.State, now.Peer.Reason = now.Peer.State, PeerSuspended, reason
@@ -549,16 +578,32 @@ func (n *Node) SuspendPeer(ctx context.Context, name, reason string) (Peer, erro
 }
 
 // ResumePeer ends a suspension.
-func (n *Node) ResumePeer(ctx context.Context, name string) (Peer, error) {
-	var resumed *peerRecord
-	if err := n.mayResume(ctx, name); err != nil {
+func (n *Node) ResumePeer(ctx context.Context, name string, versions ...uint64) (Peer, error) {
+	r, err := n.peer(ctx, name)
+	if err == nil {
+		err = unchanged(name, r.Peer.Version, versions)
+	}
+	if err == nil {
+		err = n.mayResume(ctx, name)
+	}
+	if err != nil {
 		return Peer{}, err
 	}
-	err := n.putPeer(ctx, name, nil, func(now *peerRecord) (*peerRecord, error) {
-		switch {
-		case now == nil:
+	var resumed *peerRecord
+	err = n.putPeer(ctx, name, nil, func(now *peerRecord) (*peerRecord, error) {
+		if now == nil {
 			return nil, fail(CodeUnknownPeer, "%s is not registered here", oneLine(name, 300))
-		case now.Peer.State != PeerSuspended:
+		}
+		if len(versions) > 0 {
+			read := r.Peer.Version
+			if now.Peer.Document != r.Peer.Document {
+				read++ // mayResume found that the old keys vouch for the new ones
+			}
+			if err := unchanged(name, now.Peer.Version, []uint64{read}); err != nil {
+				return nil, err
+			}
+		}
+		if now.Peer.State != PeerSuspended {
 			return nil, fail(CodePeerState, "%s is not suspended", name)
 		}
 		now.Peer.State, now.Before, now.Peer.Reason = now.Before, "", ""

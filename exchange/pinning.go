@@ -310,7 +310,7 @@ func (n *Node) fingerprint(ctx context.Context, name string) (f Fingerprint, doc
 
 // ConfirmPeer pins a peer's keys: digits are the fingerprint as the other side's administrator read it. If the peer was suspended because its
 // keys had changed, the suspension ends.
-func (n *Node) ConfirmPeer(ctx context.Context, name, digits string) (Peer, error) {
+func (n *Node) ConfirmPeer(ctx context.Context, name, digits string, versions ...uint64) (Peer, error) {
 	f, doc, err := n.fingerprint(ctx, name)
 	if err != nil {
 		return Peer{}, err
@@ -331,6 +331,9 @@ func (n *Node) ConfirmPeer(ctx context.Context, name, digits string) (Peer, erro
 			return nil, fail(CodeUnknownPeer, "%s is not registered here", oneLine(name, 300))
 		case now.Peer.State == PeerRefused:
 			return nil, fail(CodePeerState, "%s is refused: there is nothing to confirm", name)
+		}
+		if err := unchanged(name, now.Peer.Version, versions); err != nil {
+			return nil, err
 		}
 		if d, err := digestJSON(own.Document); err != nil || d != f.OwnDocument {
 			return nil, fail(CodeConflict, "this node's own keys changed meanwhile; compare the fingerprint again")

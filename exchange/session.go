@@ -82,6 +82,7 @@ type session struct {
 	FileTaken int    `json:"file_taken,omitempty"` // number of the peer's last file
 	Challenge string `json:"challenge,omitempty"`  // of the initiator's next file, hex
 
+	Version  uint64    `json:"version,omitempty"`
 	Created  time.Time `json:"created"`
 	Updated  time.Time `json:"updated"`
 	Finished time.Time `json:"finished,omitzero"`
@@ -293,7 +294,7 @@ func (n *Node) view(s *session, peerName string) Exchange {
 	e := Exchange{
 		ID: s.ID, Role: s.Role, Peer: s.Peer, PeerName: peerName, Profile: s.Profile, ProfileDigest: s.ProfileID, Protocol: s.Protocol,
 		Purpose: s.Purpose, State: s.State, Job: s.Job, OwnCount: s.OwnCount, PeerCount: s.PeerCount,
-		Error: s.Error, Created: s.Created, Updated: s.Updated,
+		Error: s.Error, Version: s.Version, Created: s.Created, Updated: s.Updated,
 	}
 	end := n.now()
 	if !s.Finished.IsZero() {

@@ -41,6 +41,7 @@ type Peer struct {
 	TagsToday        uint64       `json:"tags_today,omitempty"`        // tags that it published to this node today (UTC): each could be a guess
 	Epochs           []EpochInfo  `json:"epochs,omitempty"`            // what was used of the budgets
 	NoiseToday       uint64       `json:"noise_today,omitempty"`       // entries of its noise bundles that this node compared today (UTC): each could be a guess
+	Version          uint64       `json:"version"`                     // one more with every change; a peer that is registered again begins above
 	Created          time.Time    `json:"created"`
 	Updated          time.Time    `json:"updated"`
 }
@@ -127,6 +128,7 @@ type Exchange struct {
 	Unfinished    bool       `json:"unfinished,omitempty"` // the peer left it after it was given something; it may open no other until this is excused
 	Excused       string     `json:"excused,omitempty"`    // why it need not be finished
 	Receipt       string     `json:"receipt,omitempty"`
+	Version       uint64     `json:"version"` // one more with every step
 	Error         string     `json:"error,omitempty"`
 	Created       time.Time  `json:"created"`
 	Updated       time.Time  `json:"updated"`

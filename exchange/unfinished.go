@@ -182,7 +182,7 @@ func (n *Node) earlierOwn(ctx context.Context, s *session) (id string, err error
 
 // ExcuseExchange says that a peer need not finish an exchange that it left after this node had given it something; it may then open others. An exchange that
 // only rests is ended. The signed record of it stays.
-func (n *Node) ExcuseExchange(ctx context.Context, id, reason string) (Exchange, error) {
+func (n *Node) ExcuseExchange(ctx context.Context, id, reason string, versions ...uint64) (Exchange, error) {
 	if err := checkReason(reason); err != nil {
 		return Exchange{}, err
 	}
@@ -193,6 +193,9 @@ func (n *Node) ExcuseExchange(ctx context.Context, id, reason string) (Exchange,
 		defer n.locks.lock(id)()
 		s, err := n.session(ctx, id)
 		if err != nil {
+			return err
+		}
+		if err := unchanged("exchange "+s.ID, s.Version, versions); err != nil {
 			return err
 		}
 		if !s.State.Finished() && s.gave() {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -36,6 +37,7 @@ type Account struct {
 	Password     bool        `json:"password" doc:"It can sign in with a password."`
 	SecondFactor bool        `json:"second_factor" doc:"A code is needed besides the password."`
 	OIDC         bool        `json:"oidc,omitempty" doc:"It signs in by OpenID Connect."`
+	Version      uint64      `json:"version" doc:"One more with every change."`
 	Created      time.Time   `json:"created"`
 }
 
@@ -46,6 +48,7 @@ type account struct {
 	Role       policy.Role   `json:"role"`
 	Hash       string        `json:"hash,omitempty"`
 	Generation uint64        `json:"generation"`
+	Version    uint64        `json:"version,omitempty"` // counts the changes; what a sign-in leaves is none
 	Disabled   bool          `json:"disabled,omitempty"`
 	Created    time.Time     `json:"created"`
 	TOTP       *secondFactor `json:"totp,omitempty"`
@@ -56,9 +59,12 @@ type account struct {
 func (a *account) public() Account {
 	return Account{
 		ID: a.ID, Name: a.Name, Role: a.Role, Disabled: a.Disabled, Password: a.Hash != "",
-		SecondFactor: a.TOTP != nil && a.TOTP.Confirmed, OIDC: a.OIDC != nil, Created: a.Created,
+		SecondFactor: a.TOTP != nil && a.TOTP.Confirmed, OIDC: a.OIDC != nil, Version: a.Version, Created: a.Created,
 	}
 }
+
+// ETag is the entity tag of an account (RFC 9110 section 8.8.3).
+func (a Account) ETag() string { return `"` + strconv.FormatUint(a.Version, 10) + `"` }
 
 // settings is the one record of what belongs to no account.
 type settings struct {

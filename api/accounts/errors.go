@@ -28,6 +28,8 @@ var (
 	ErrPassword = errors.New("the password will not do")
 	// ErrBusy says that as many passwords are being checked as may be.
 	ErrBusy = errors.New("as many sign-ins are under way as the node allows")
+	// ErrVersion: somebody else changed the account since the caller read it.
+	ErrVersion = errors.New("it was changed since it was read; nothing was done")
 	// ErrState says that something is not in a state that allows what was asked.
 	ErrState = errors.New("that is not possible now")
 	// ErrProvider says that the provider of OpenID Connect could not be asked, or answered with an error.

@@ -35,6 +35,6 @@ func (a *Accounts) ReplaceShown(ctx context.Context, id, password string, betwee
 		return err
 	}
 	between()
-	_, err = a.setPassword(ctx, c, password, true)
+	_, err = a.setPassword(ctx, c, password, true, nil)
 	return err
 }

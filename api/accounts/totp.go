@@ -170,8 +170,11 @@ func (a *Accounts) EndTOTP(ctx context.Context, id, password, code, address stri
 }
 
 // ResetTOTP takes the second factor from an account whose owner has lost it, as an admin does. All its tokens end.
-func (a *Accounts) ResetTOTP(ctx context.Context, who string) (Account, error) {
+func (a *Accounts) ResetTOTP(ctx context.Context, who string, versions ...uint64) (Account, error) {
 	return a.change(ctx, who, endAll, func(c *account) error {
+		if err := c.unchanged(versions); err != nil {
+			return err
+		}
 		if c.TOTP == nil {
 			return fmt.Errorf("%w: the account has no second factor", ErrState)
 		}

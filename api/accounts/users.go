@@ -48,7 +48,7 @@ func (a *Accounts) add(ctx context.Context, c *account, also func(*store.Tx) err
 	if n >= MaxAccounts {
 		return Account{}, fmt.Errorf("%w: there are %d accounts, as many as may be", ErrState, n)
 	}
-	c.ID, c.Generation, c.Created = randomID(), 1, a.now().UTC()
+	c.ID, c.Generation, c.Version, c.Created = randomID(), 1, 1, a.now().UTC()
 	audit.SetObject(ctx, c.ID)
 	err := a.store.Update(ctx, func(tx *store.Tx) error {
 		if err := a.put(tx, c); err != nil || also == nil {
@@ -137,6 +137,9 @@ func (a *Accounts) change(ctx context.Context, who string, end ending, f func(c 
 	if end > endNothing {
 		c.Generation++
 	}
+	if end != endSessions { // which shows nowhere
+		c.Version++
+	}
 	err = a.store.Update(ctx, func(tx *store.Tx) error {
 		if err := a.put(tx, &c); err != nil {
 			return err
@@ -200,28 +203,37 @@ func (a *Accounts) end(tx *store.Tx, id string, end ending) error {
 	return nil
 }
 
-// SetRole gives an account another role. All its tokens end.
-func (a *Accounts) SetRole(ctx context.Context, who string, role policy.Role) (Account, error) {
+// unchanged refuses to change an account that is not any more in one of the versions that the caller read; without versions it is changed in any.
+func (a *account) unchanged(versions []uint64) error {
+	if len(versions) == 0 || slices.Contains(versions, a.Version) {
+		return nil
+	}
+	return fmt.Errorf("the account %s: %w", a.ID, ErrVersion)
+}
+
+// SetRole gives an account another role. All its tokens end. Where versions are given, here and below, the account must still be in one of them
+// (ErrVersion).
+func (a *Accounts) SetRole(ctx context.Context, who string, role policy.Role, versions ...uint64) (Account, error) {
 	if _, err := policy.ParseRole(string(role)); err != nil {
 		return Account{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return a.change(ctx, who, endAll, func(c *account) error {
 		c.Role = role
-		return nil
+		return c.unchanged(versions)
 	})
 }
 
 // SetPassword gives an account another password, as an admin does. All its tokens end.
-func (a *Accounts) SetPassword(ctx context.Context, who, password string) (Account, error) {
+func (a *Accounts) SetPassword(ctx context.Context, who, password string, versions ...uint64) (Account, error) {
 	old, err := a.get(who)
 	if err != nil {
 		return Account{}, err
 	}
-	return a.setPassword(ctx, old, password, false)
+	return a.setPassword(ctx, old, password, false, versions)
 }
 
 // setPassword gives an account, as it was read, another password. confirmed: its owner showed the one that it had then, which must still be the one.
-func (a *Accounts) setPassword(ctx context.Context, old *account, password string, confirmed bool) (Account, error) {
+func (a *Accounts) setPassword(ctx context.Context, old *account, password string, confirmed bool, versions []uint64) (Account, error) {
 	password = normalPassword(password)
 	if err := checkPassword(old.Name, password); err != nil {
 		return Account{}, err
@@ -235,7 +247,7 @@ func (a *Accounts) setPassword(ctx context.Context, old *account, password strin
 			return ErrSignIn // what was shown is good no longer: an admin was faster
 		}
 		c.Hash = hash
-		return nil
+		return c.unchanged(versions)
 	})
 }
 
@@ -248,7 +260,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, id, old, password, addres
 	if err := a.forgive(ctx, try); err != nil {
 		return Account{}, err
 	}
-	return a.setPassword(ctx, c, password, true)
+	return a.setPassword(ctx, c, password, true, nil)
 }
 
 // confirm has the owner of an account show the password once more. It gives the account that the password was compared with, and the attempt, which
@@ -270,13 +282,13 @@ func (a *Accounts) confirm(ctx context.Context, id, password, address string) (*
 }
 
 // SetDisabled disables an account, or enables it again. With the first all its tokens end.
-func (a *Accounts) SetDisabled(ctx context.Context, who string, disabled bool) (Account, error) {
+func (a *Accounts) SetDisabled(ctx context.Context, who string, disabled bool, versions ...uint64) (Account, error) {
 	end := endAll
 	if !disabled {
 		end = endNothing
 	}
 	return a.change(ctx, who, end, func(c *account) error {
 		c.Disabled = disabled
-		return nil
+		return c.unchanged(versions)
 	})
 }

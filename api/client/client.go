@@ -44,6 +44,7 @@ type Client struct {
 	as    string
 	where string // for errors
 	data  string
+	match string // If-Match of changes
 	sleep func(context.Context, time.Duration) error
 }
 
@@ -102,6 +103,14 @@ func New(o Options) (*Client, error) {
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// IfVersion gives a client whose changes are done only to what still has this version: else the node does nothing and answers the problem
+// precondition-failed. It shares its connections with c.
+func (c *Client) IfVersion(version uint64) *Client {
+	under := *c
+	under.match = `"` + strconv.FormatUint(version, 10) + `"`
+	return &under
 }
 
 // Close gives back idle connections.
@@ -173,6 +182,9 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", contentType)
+	}
+	if c.match != "" && method != http.MethodGet {
+		req.Header.Set("If-Match", c.match)
 	}
 	if c.token != nil {
 		token, err := c.token(ctx)
@@ -271,6 +283,8 @@ func (p *Problem) Hint() string {
 		return "the node's log tells more under the request id " + strings.TrimPrefix(p.Instance, "urn:ihyid:request:")
 	case "busy", "too-many", "stopping":
 		return "try again in a moment"
+	case "precondition-failed":
+		return "somebody was faster: look at it as it is now, then decide"
 	case "unknown-profile":
 		if !strings.Contains(p.Detail, "ihyid profiles list") {
 			return "ihyid profiles list shows the profiles that this node knows"

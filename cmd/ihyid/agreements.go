@@ -158,7 +158,7 @@ func (a *app) showAgreement(g exchange.Agreement) error {
 	if g.Undelivered {
 		undelivered = "yes: it is sent by itself"
 	}
-	if err := a.facts("agreement", g.ID, "state", g.State, "reason", g.Reason, "peer", g.Peer, "not yet told", undelivered, "proposed by", t.Proposer,
+	if err := a.facts("agreement", g.ID, "state", g.State, "version", g.Version, "reason", g.Reason, "peer", g.Peer, "not yet told", undelivered, "proposed by", t.Proposer,
 		"purposes", strings.Join(t.Purposes, "; "), "profiles", strings.Join(t.Profiles, " "), "protocols", strings.Join(t.Protocols, " "),
 		"declared contacts", t.ProposerSize+" (proposer), "+t.AccepterSize+" (accepter)",
 		"elements in an epoch", t.ProposerElements+" (proposer), "+t.AccepterElements+" (accepter)",

@@ -27,8 +27,11 @@ type app struct {
 	out, err io.Writer
 	environ  []string
 
-	json  bool
-	as    string // account to act as at the socket
+	json bool
+	as   string // account to act as at the socket
+
+	ifVersion *uint64 // that what is changed must still have; nil: any
+
 	quiet bool
 	cfg   config
 }
@@ -126,6 +129,7 @@ the other commands speak to the running node.`,
 		a.benchCommand(),
 		a.versionCommand(),
 	)
+	a.addVersions(root)
 	a.prepare(root)
 	return root
 }
@@ -217,6 +221,9 @@ func (a *app) with(f func(*client.Client) error) error {
 		return err
 	}
 	defer c.Close()
+	if a.ifVersion != nil {
+		c = c.IfVersion(*a.ifVersion)
+	}
 	return f(c)
 }
 

@@ -161,6 +161,9 @@ database, sealed, until their place is used again. "ihyid contacts erase" has th
 			if err != nil {
 				return err
 			}
+			if a.ifVersion != nil && len(list) > 1 {
+				return usagef("--if-version is of one contact: delete them one by one")
+			}
 			return a.with(func(c *client.Client) error {
 				for _, n := range list {
 					if err := c.DeleteContact(cmd.Context(), n); err != nil {
@@ -254,7 +257,7 @@ func (a *app) contactsRetention() *cobra.Command {
 					a.say("No rule: contacts stay until they are deleted. Set one: ihyid contacts retention set --days 730")
 					return nil
 				}
-				return a.facts("erased after", plural(rule.Days, "day", "days"), "counted since", rule.Since, "due now", due, "applied next", when(rule.Next), "set by", rule.By, "set", when(rule.Set), "last job", rule.Job)
+				return a.facts("erased after", plural(rule.Days, "day", "days"), "counted since", rule.Since, "due now", due, "applied next", when(rule.Next), "set by", rule.By, "set", when(rule.Set), "last job", rule.Job, "version", rule.Version)
 			})
 		},
 	}

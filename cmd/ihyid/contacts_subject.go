@@ -60,7 +60,7 @@ func (a *app) showStored(c register.Stored) error {
 		"date of birth", c.DateOfBirth, "sex", c.Sex, "phone", c.Phone,
 		"national id", c.NationalID, "household", c.HouseholdID, "location", c.Location,
 		"external id", c.ExternalID, "phonetic id", c.PhoneticID,
-		"created", when(c.Created), "by", c.CreatedBy, "updated", when(c.Updated), "updated by", c.UpdatedBy)
+		"version", c.Version, "created", when(c.Created), "by", c.CreatedBy, "updated", when(c.Updated), "updated by", c.UpdatedBy)
 }
 
 func (a *app) showSubject(r exchange.SubjectReport) error {

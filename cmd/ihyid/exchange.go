@@ -165,7 +165,7 @@ func (a *app) showExchange(e exchange.Exchange) error {
 		"took", fmt.Sprintf("%.1f s", e.Seconds), "peer", strings.TrimSpace(e.PeerName+" ("+e.Peer+")"), "our role", e.Role,
 		"profile", e.Profile, "profile digest", e.ProfileDigest, "protocol", e.Protocol, "purpose", e.Purpose,
 		"entries sent", number(e.OwnCount), "entries received", number(e.PeerCount),
-		"points evaluated", evaluated, "excused", e.Excused, "receipt", e.Receipt, "job", e.Job, "created", when(e.Created), "finished", finished); err != nil {
+		"points evaluated", evaluated, "excused", e.Excused, "receipt", e.Receipt, "job", e.Job, "version", e.Version, "created", when(e.Created), "finished", finished); err != nil {
 		return err
 	}
 	if e.Carry != nil {

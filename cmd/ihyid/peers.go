@@ -141,7 +141,7 @@ func (a *app) showPeer(p exchange.Peer) error {
 		"registration number", p.Organisation.RegistrationNumber, "country", p.Organisation.Country,
 		"endpoint", p.Endpoint, "DID document", p.Document, "keys", keysOf(p), "confirmed", when(p.Confirmed), "new DID document", p.Changed, "registration", p.Registration,
 		"today", fmt.Sprintf("%d points evaluated for it, %d tags from it, %d noise entries from it", p.EvaluationsToday, p.TagsToday, p.NoiseToday),
-		"reason", p.Reason, "not yet told", undelivered, "created", when(p.Created), "updated", when(p.Updated)); err != nil {
+		"reason", p.Reason, "not yet told", undelivered, "version", p.Version, "created", when(p.Created), "updated", when(p.Updated)); err != nil {
 		return err
 	}
 	for _, e := range p.Epochs {

@@ -52,7 +52,7 @@ func (a *app) showUser(u accounts.Account) error {
 	if a.json {
 		return a.printJSON(u)
 	}
-	return a.facts("account", u.ID, "name", u.Name, "role", u.Role, "state", stateOf(u), "signs in by", waysOf(u), "made", when(u.Created))
+	return a.facts("account", u.ID, "name", u.Name, "role", u.Role, "state", stateOf(u), "signs in by", waysOf(u), "version", u.Version, "made", when(u.Created))
 }
 
 func stateOf(u accounts.Account) string {

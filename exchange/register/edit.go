@@ -112,7 +112,7 @@ func (r *Register) Update(ctx context.Context, id, version uint64, p Patch, by s
 			return err
 		}
 		if version != 0 && version != max(before.Version, 1) {
-			return fmt.Errorf("%w: number %d", ErrVersion, id)
+			return fmt.Errorf("contact %d: %w", id, ErrVersion)
 		}
 		c := before.Contact
 		for f, v := range p {
@@ -154,7 +154,7 @@ func (r *Register) DeleteVersion(ctx context.Context, by string, id, version uin
 			return err
 		}
 		if version != 0 && version != max(before.Version, 1) {
-			return fmt.Errorf("%w: number %d", ErrVersion, id)
+			return fmt.Errorf("contact %d: %w", id, ErrVersion)
 		}
 		return r.remove(tx, by, []uint64{id}, unlink)
 	})

@@ -36,7 +36,7 @@ type Stored struct {
 }
 
 // ETag is the entity tag of the contact's present content (RFC 9110, section 8.8.3).
-func (s *Stored) ETag() string { return `"` + strconv.FormatUint(s.Version, 10) + `"` }
+func (s Stored) ETag() string { return `"` + strconv.FormatUint(s.Version, 10) + `"` }
 
 func (r *record) stored(id uint64) Stored {
 	s := Stored{

@@ -18,8 +18,8 @@ import (
 var (
 	ErrNotFound = errors.New("there is no such contact")
 	ErrNoReport = errors.New("there is no import with that job")
-	// ErrVersion: somebody else changed the contact since the caller read it.
-	ErrVersion = errors.New("the contact was changed meanwhile; read it again")
+	// ErrVersion: somebody else changed the contact, or the rule, since the caller read it.
+	ErrVersion = errors.New("it was changed since it was read; nothing was done")
 	// ErrExists is wrapped by ExistsError.
 	ErrExists = errors.New("there is such a contact already")
 	// ErrInvalid is wrapped by InvalidError.

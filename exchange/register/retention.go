@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"ihyid/store"
@@ -36,12 +38,17 @@ type Retention struct {
 	Set   time.Time `json:"set,omitzero"`
 	Next  time.Time `json:"next,omitzero"` // when it is applied next
 	Job   string    `json:"job,omitempty"` // that applied it last
+	// Version is 0 for the rule that nobody has set yet, and one more with every change.
+	Version uint64 `json:"version"`
 }
 
 // RetentionResult is the result of the job.
 type RetentionResult struct {
 	Erased uint64 `json:"erased"`
 }
+
+// ETag is the rule's entity tag (RFC 9110 section 8.8.3).
+func (rule Retention) ETag() string { return `"` + strconv.FormatUint(rule.Version, 10) + `"` }
 
 var retentionKey = []byte("rule")
 
@@ -62,8 +69,9 @@ func (r *Register) retentionTx(tx *store.Tx) (Retention, error) {
 	return rule, err
 }
 
-// SetRetention sets the rule; days 0 ends it. It is applied for the first time a day later, unless ApplyRetention is called. Errors: ErrRetention.
-func (r *Register) SetRetention(ctx context.Context, days int, since, by string) (Retention, error) {
+// SetRetention sets the rule; days 0 ends it. It is applied for the first time a day later, unless ApplyRetention is called. Where versions are given, it
+// must still be in one of them. Errors: ErrRetention, ErrVersion.
+func (r *Register) SetRetention(ctx context.Context, days int, since, by string, versions ...uint64) (Retention, error) {
 	if since == "" {
 		since = SinceCreated
 	}
@@ -80,14 +88,18 @@ func (r *Register) SetRetention(ctx context.Context, days int, since, by string)
 	} else {
 		rule.Since = ""
 	}
-	return rule, r.store.Update(ctx, func(tx *store.Tx) error {
+	err := r.store.Update(ctx, func(tx *store.Tx) error {
 		was, err := r.retentionTx(tx)
 		if err != nil {
 			return err
 		}
-		rule.Job = was.Job
+		if len(versions) > 0 && !slices.Contains(versions, was.Version) {
+			return fmt.Errorf("the rule: %w", ErrVersion)
+		}
+		rule.Job, rule.Version = was.Job, was.Version+1
 		return r.retention.Put(tx, retentionKey, rule)
 	})
+	return rule, err
 }
 
 // due says whether a contact is older than the rule allows.
@@ -165,6 +177,7 @@ func (r *Register) applyRetention(tx *store.Tx, rule Retention) (jobs.Job, error
 		return job, err
 	}
 	rule.Next, rule.Job = r.now().UTC().Add(retentionEvery), job.ID
+	rule.Version++
 	return job, r.retention.Put(tx, retentionKey, rule)
 }
 
