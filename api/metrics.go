@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -41,9 +40,7 @@ func (m *Metrics) observe(side, method, route string, w *pacedWriter, took time.
 	if m == nil {
 		return
 	}
-	if !slices.Contains(methods, method) {
-		method = "other" // a method can be any word
-	}
+	method = knownMethod(method)
 	if route == "" {
 		route = "none"
 	}

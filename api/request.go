@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/gorilla/mux"
+
+	"ihyid/api/tracing"
 )
 
 // request is what belongs to one request besides what net/http keeps: its id, and the error behind
@@ -53,6 +55,7 @@ func (s *Server) frame(side string, router *mux.Router, at places, each *callers
 		h.Set(RequestHeader, req.id)
 		h.Set("X-Content-Type-Options", "nosniff")
 		route := ""
+		var span *tracing.Span
 		defer func() {
 			v := recover()
 			if v != nil && v != http.ErrAbortHandler {
@@ -66,6 +69,7 @@ func (s *Server) frame(side string, router *mux.Router, at places, each *callers
 			}
 			s.metrics.observe(side, r.Method, route, pw, s.now().Sub(start))
 			s.log(r, side, route, req, pw, start)
+			span.Answered(pw.status, req.code)
 			if v != nil {
 				panic(http.ErrAbortHandler) // the answer had begun: cut it, so that nobody takes it for whole
 			}
@@ -81,6 +85,11 @@ func (s *Server) frame(side string, router *mux.Router, at places, each *callers
 		if router.Match(r, &match) && match.Route != nil {
 			template, _ := match.Route.GetPathTemplate()
 			route = withoutPatterns(template)
+		}
+		if s.tracing != nil {
+			var ctx context.Context
+			ctx, span = s.tracing.Request(r.Context(), side, knownMethod(r.Method), route, req.id)
+			r = r.WithContext(ctx)
 		}
 		if each != nil {
 			give, wait := each.take(callerName(r, req.address))
@@ -115,12 +124,8 @@ func (s *Server) log(r *http.Request, side, route string, req *request, w *paced
 	if !s.logger.Enabled(r.Context(), level) {
 		return
 	}
-	method := r.Method
-	if !slices.Contains(methods, method) {
-		method = "other" // a method can be any word
-	}
 	attrs := []slog.Attr{
-		slog.String("request", req.id), slog.String("side", side), slog.String("method", method),
+		slog.String("request", req.id), slog.String("side", side), slog.String("method", knownMethod(r.Method)),
 		slog.String("route", route), slog.Int("status", w.status), slog.Int64("bytes", w.n),
 		slog.Duration("took", s.now().Sub(start)),
 	}
@@ -153,6 +158,14 @@ func withoutPatterns(template string) string {
 }
 
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
+
+// knownMethod is the method if HTTP knows it; else it can be any word.
+func knownMethod(method string) string {
+	if !slices.Contains(methods, method) {
+		return "other"
+	}
+	return method
+}
 
 // panicked keeps of a panic what cannot hold data: the runtime's own words, or the type of the value.
 func panicked(v any) error {

@@ -17,6 +17,7 @@ import (
 	"ihyid/api/audit"
 	"ihyid/api/policy"
 	"ihyid/api/replay"
+	"ihyid/api/tracing"
 	"ihyid/contacts"
 )
 
@@ -47,6 +48,8 @@ type Options struct {
 	Ready []ReadyCheck
 	// Metrics counts requests, and is served on Listeners.Metrics; nil: nothing is counted.
 	Metrics *Metrics
+	// Tracing makes spans of requests; nil: none are made.
+	Tracing *tracing.Tracing
 	Limits  Limits
 	Logger  *slog.Logger     // nil: silent
 	Clock   func() time.Time // nil: time.Now
@@ -84,6 +87,7 @@ type Server struct {
 
 	replay      *replay.Memory
 	metrics     *Metrics
+	tracing     *tracing.Tracing
 	readyChecks []ReadyCheck
 	ready       ready
 
@@ -107,7 +111,7 @@ func New(o Options) (*Server, error) {
 		version: o.Version, limits: o.Limits.withDefaults(), logger: o.Logger, now: o.Clock,
 		stop: make(chan struct{}), policy: policy.Default(),
 	}
-	s.replay, s.metrics, s.readyChecks = o.Replay, o.Metrics, o.Ready
+	s.replay, s.metrics, s.tracing, s.readyChecks = o.Replay, o.Metrics, o.Tracing, o.Ready
 	if s.version == "" {
 		s.version = "unknown"
 	}

@@ -193,6 +193,13 @@ func (n *Node) initiatorStep(ctx context.Context, t *jobs.Task, id string) (Stat
 	if err := n.checkConfirmed(&peer.Peer); err != nil {
 		return "", err
 	}
+	ctx, ended := n.observe(ctx, s)
+	state, err := n.initiatorStage(ctx, t, s)
+	ended(err)
+	return state, err
+}
+
+func (n *Node) initiatorStage(ctx context.Context, t *jobs.Task, s *session) (_ State, err error) {
 	if s.State == StatePreparing {
 		if id, err := n.earlierOwn(ctx, s); err != nil {
 			return "", err
@@ -359,7 +366,7 @@ func (n *Node) progress(ctx context.Context, t *jobs.Task, s *session, to peerAd
 	}
 	wait := 20 * time.Millisecond
 	for deadline := n.now().Add(pollAtOnce); ; {
-		body, err := n.call(ctx, TransportRequest{Method: "GET", URL: to.Endpoint + "/exchanges/" + s.ID, Token: s.Token, MaxReply: maxSmallReply})
+		body, err := n.call(ctx, TransportRequest{Method: "GET", URL: to.Endpoint + "/exchanges/" + s.ID, Route: "/exchanges/{id}", Token: s.Token, MaxReply: maxSmallReply})
 		if err != nil {
 			return nil, n.renewToken(ctx, s, err)
 		}

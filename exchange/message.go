@@ -318,7 +318,7 @@ func (n *Node) converse(ctx context.Context, to peerAddress, k kind, exchangeID 
 	if err != nil {
 		return nil, "", err
 	}
-	body, err := n.call(ctx, TransportRequest{Method: "POST", URL: to.Endpoint + "/challenges", ContentType: "application/json", Body: ask, MaxReply: maxSmallReply})
+	body, err := n.call(ctx, TransportRequest{Method: "POST", URL: to.Endpoint + "/challenges", Route: "/challenges", ContentType: "application/json", Body: ask, MaxReply: maxSmallReply})
 	if err != nil {
 		return nil, "", err
 	}
@@ -330,7 +330,7 @@ func (n *Node) converse(ctx context.Context, to peerAddress, k kind, exchangeID 
 	if err != nil {
 		return nil, "", err
 	}
-	body, err = n.call(ctx, TransportRequest{Method: "POST", URL: to.Endpoint + "/messages", ContentType: "application/vp", Body: presentation, MaxReply: MaxPresentation + maxSmallReply})
+	body, err = n.call(ctx, TransportRequest{Method: "POST", URL: to.Endpoint + "/messages", Route: "/messages", ContentType: "application/vp", Body: presentation, MaxReply: MaxPresentation + maxSmallReply})
 	if err != nil {
 		return nil, "", err
 	}

@@ -50,6 +50,10 @@ type Options struct {
 	Proof                string                  // how receipts, organisation credentials and status lists are secured: ProofRDFC (""), ProofJCS, ProofJOSE
 	RequireConfirmed     bool                    // exchange only with peers whose fingerprint an administrator has compared (ConfirmPeer)
 
+	// Observe is called when a job begins a step of an exchange; the context that it gives is the step's, and the function that it gives is called
+	// with what came of it. nil: nobody is told.
+	Observe func(ctx context.Context, s Stage) (context.Context, func(outcome string))
+
 	Clock  func() time.Time
 	Rand   io.Reader
 	Logger *slog.Logger // never sees personal data
@@ -79,6 +83,7 @@ type Node struct {
 	now                         func() time.Time
 	rand                        io.Reader
 	log                         *slog.Logger
+	observer                    func(context.Context, Stage) (context.Context, func(string))
 	confirmed                   bool // only with confirmed peers
 
 	identity   atomic.Pointer[identity]
@@ -122,7 +127,7 @@ func newNode(o Options) (*Node, error) {
 	n := &Node{
 		store: o.Store, keys: o.Keys, resolver: o.Resolver, register: o.Register, jobs: o.Jobs, transport: o.Transport,
 		maxNoise: o.MaxNoiseEntries, noisePerDay: o.MaxNoisePerDay, sessionLife: o.SessionLife, askAlways: o.AskAlways, poll: o.PollInterval, confirmed: o.RequireConfirmed,
-		now: o.Clock, rand: o.Rand, log: o.Logger,
+		now: o.Clock, rand: o.Rand, log: o.Logger, observer: o.Observe,
 		strangers: make(chan struct{}, maxStrangers), profiles: o.Profiles,
 	}
 	if n.maxNoise == 0 {

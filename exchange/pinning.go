@@ -188,7 +188,7 @@ func (n *Node) changesOf(ctx context.Context, known string, after, next *did.Doc
 }
 
 func (n *Node) getChanges(ctx context.Context, endpoint string, after *did.Document) ([]byte, error) {
-	body, err := n.call(ctx, TransportRequest{Method: "GET", URL: endpoint + "/changes?since=" + documentDigest(after), MaxReply: maxChangesReply})
+	body, err := n.call(ctx, TransportRequest{Method: "GET", Route: "/changes", URL: endpoint + "/changes?since=" + documentDigest(after), MaxReply: maxChangesReply})
 	var p *PeerProblem
 	if errors.As(err, &p) && !p.Temporary() {
 		return nil, nil

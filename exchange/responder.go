@@ -413,14 +413,16 @@ func (n *Node) respond(ctx context.Context, t *jobs.Task) error {
 	} else if peer.Peer.State != PeerApproved {
 		return n.giveUp(ctx, s.ID, fail(CodePeerState, "the peer is %s now", peer.Peer.State))
 	}
-	switch s.State {
-	case StateOpening:
-		err = n.commitOwn(ctx, t, s)
-	case StateMatching:
-		err = protocols[s.Protocol].match(n, ctx, t, s)
-	default:
+	if s.State != StateOpening && s.State != StateMatching {
 		return nil // done before a restart, or ended meanwhile
 	}
+	stage, ended := n.observe(ctx, s)
+	if s.State == StateOpening {
+		err = n.commitOwn(stage, t, s)
+	} else {
+		err = protocols[s.Protocol].match(n, stage, t, s)
+	}
+	ended(err)
 	switch {
 	case err == nil:
 		return nil

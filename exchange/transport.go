@@ -15,6 +15,8 @@ const (
 	maxSmallReply   = 64 << 10
 )
 
+const routeChunk = "/exchanges/{id}/{set}/chunks/{index}"
+
 // Transport carries one request to a peer. It must refuse what is not HTTPS, bound the reply at MaxReply bytes,
 // and give an error only when no answer came; every HTTP status is an answer.
 type Transport interface {
@@ -24,8 +26,10 @@ type Transport interface {
 // TransportRequest is one HTTP request. A Token travels as "Authorization: Bearer …".
 type TransportRequest struct {
 	Method, URL, Token, ContentType string
-	Body                            []byte
-	MaxReply                        int64
+	// Route is what is asked for, without ids and host: for those who observe.
+	Route    string
+	Body     []byte
+	MaxReply int64
 }
 
 // TransportResponse is the answer to it, whole.
@@ -109,7 +113,7 @@ func (n *Node) sendChunk(ctx context.Context, s *session, to peerAddress, set st
 		return nil // it is in the file that went before
 	}
 	url := fmt.Sprintf("%s/exchanges/%s/%s/chunks/%d", to.Endpoint, s.ID, set, index)
-	_, err := n.call(ctx, TransportRequest{Method: "PUT", URL: url, Token: s.Token, ContentType: "application/octet-stream", Body: body, MaxReply: maxSmallReply})
+	_, err := n.call(ctx, TransportRequest{Method: "PUT", URL: url, Route: routeChunk, Token: s.Token, ContentType: "application/octet-stream", Body: body, MaxReply: maxSmallReply})
 	if err != nil {
 		return n.renewToken(ctx, s, err)
 	}
@@ -122,7 +126,7 @@ func (n *Node) fetchChunk(ctx context.Context, s *session, to peerAddress, set s
 		return n.carriedChunk(ctx, s, set, index)
 	}
 	url := fmt.Sprintf("%s/exchanges/%s/%s/chunks/%d", to.Endpoint, s.ID, set, index)
-	body, err := n.call(ctx, TransportRequest{Method: "GET", URL: url, Token: s.Token, MaxReply: int64(most)})
+	body, err := n.call(ctx, TransportRequest{Method: "GET", URL: url, Route: routeChunk, Token: s.Token, MaxReply: int64(most)})
 	if err != nil {
 		return nil, n.renewToken(ctx, s, err)
 	}

@@ -72,7 +72,7 @@ var (
 		"kms":      {"net/http"},
 		"store":    {"net/http"},
 	}
-	onlyIn = map[string]string{"go.etcd.io/bbolt": "store"}
+	onlyIn = map[string]string{"go.etcd.io/bbolt": "store", "go.opentelemetry.io/otel": "api"}
 )
 
 var emptyNames = []string{"util", "utils", "common", "helper", "helpers", "model", "models", "type", "types", "base", "service", "services", "misc"}

@@ -37,7 +37,7 @@ var (
 	clientKeys = []string{"data", "server", "token_file", "server_ca"}
 	serveKeys  = []string{
 		"listen", "proof", "open_verify", "context", "schema", "tls_cert", "tls_key", "insecure_http_on_loopback", "local_only", "socket_only", "api_token_file", "allow_private", "ca_file",
-		"key_file", "passphrase_file", "log_level", "log_format", "require_confirmed", "ask_always", "profiles", "metrics_listen",
+		"key_file", "passphrase_file", "log_level", "log_format", "require_confirmed", "ask_always", "profiles", "metrics_listen", "otlp_endpoint",
 		"oidc_issuer", "oidc_client_id", "oidc_client_secret_file", "oidc_redirect_url", "oidc_role_claim", "oidc_role",
 		"kms", "pkcs11_module", "pkcs11_token", "pkcs11_serial", "pkcs11_slot", "pin_file",
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ihyid/api"
+	"ihyid/api/tracing"
 	"ihyid/exchange"
 )
 
@@ -196,6 +197,7 @@ names with '_' for '-', or in the environment as IHYID_NAME.`,
 	f.String("tls-key", "", "`file` with its key, PEM (env IHYID_TLS_KEY)")
 	f.Bool("insecure-http-on-loopback", false, "speak plain HTTP at --listen, which must be a loopback address")
 	f.String("metrics-listen", "", "`address` for /metrics, /healthz and /readyz, plain HTTP, such as 127.0.0.1:9464 (env IHYID_METRICS_LISTEN)")
+	f.String("otlp-endpoint", "", "`URL` of an OpenTelemetry collector that takes traces by OTLP over HTTP, such as http://127.0.0.1:4318 (env IHYID_OTLP_ENDPOINT)")
 	f.Bool("local-only", false, "listen for no other node, only on the socket")
 	f.Bool("socket-only", false, "serve the node's own people at the socket only, not at --listen (env IHYID_SOCKET_ONLY)")
 	f.String("api-token-file", "", "")
@@ -247,7 +249,15 @@ func (a *app) serve(ctx context.Context) error {
 	if err := checkCommands(a.root()); err != nil {
 		return err
 	}
-	node, err := openNode(ctx, serveOptions{OIDC: oidc, Data: a.cfg.Data, Suites: suites, Profiles: a.profilesDir(), Secret: a.secret(), Network: network, Logger: logger, RequireConfirmed: k.Bool("require_confirmed"), AskAlways: k.Bool("ask_always"), Proof: k.String("proof")})
+	traces, err := a.tracing(ctx, network, logger)
+	if err != nil {
+		return err
+	}
+	defer traces.Close()
+	if traces != nil {
+		logger = slog.New(tracing.Logs(logger.Handler()))
+	}
+	node, err := openNode(ctx, serveOptions{OIDC: oidc, Traces: traces, Data: a.cfg.Data, Suites: suites, Profiles: a.profilesDir(), Secret: a.secret(), Network: network, Logger: logger, RequireConfirmed: k.Bool("require_confirmed"), AskAlways: k.Bool("ask_always"), Proof: k.String("proof")})
 	if err != nil {
 		return fmt.Errorf("the node in %s cannot be started: %w", a.cfg.Data, err)
 	}
@@ -258,7 +268,7 @@ func (a *app) serve(ctx context.Context) error {
 	}()
 	metrics := api.NewMetrics()
 	server, err := api.New(api.Options{
-		Metrics: metrics, Ready: node.Ready, Replay: node.Replay,
+		Metrics: metrics, Tracing: traces, Ready: node.Ready, Replay: node.Replay,
 		Node: node.Node, Register: node.Register, Search: node.Search, Jobs: node.Jobs, Profiles: node.Profiles, DIDs: node.DIDs,
 		Credentials: node.Credentials, OpenVerify: k.Bool("open_verify"),
 		Version: version(), Logger: logger,
@@ -310,6 +320,19 @@ func (a *app) serve(ctx context.Context) error {
 		logger.Info("the node has stopped")
 	}
 	return err
+}
+
+// tracing is what makes traces, if the settings say where they go; else nil.
+func (a *app) tracing(ctx context.Context, network networkOptions, logger *slog.Logger) (*tracing.Tracing, error) {
+	to := a.cfg.k.String("otlp_endpoint")
+	if to == "" {
+		return nil, nil
+	}
+	t, err := tracing.New(ctx, tracing.Options{Endpoint: to, Roots: network.Roots, Version: version(), Logger: logger})
+	if err != nil {
+		return nil, usagef("--otlp-endpoint: %v", err)
+	}
+	return t, nil
 }
 
 // checkListen refuses settings that leave open how the node is to listen, before anything is opened.

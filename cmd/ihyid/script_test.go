@@ -14,7 +14,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -27,10 +30,29 @@ import (
 	"ihyid/kms/pkcs11/softhsm"
 )
 
-func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"ihyid": main}) }
+func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"ihyid": main, "ihyid-node": main}) }
 
-// TestScripts runs the real program as testdata/script says. Besides the commands of testscript
-// there are:
+// plainProgram puts the program without the race detector first among what scripts run as ihyid, if the tests have it: some 400 short commands, whose
+// start takes four times as long with it. What runs long and in many goroutines is ihyid-node, the same program as the tests have it.
+func plainProgram(t *testing.T) func(*testscript.Env) error {
+	path := ""
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		path = t.TempDir()
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-race=false", "-o", filepath.Join(path, "ihyid"), ".")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("building ihyid: %v: %s", err, out)
+		}
+		path += string(filepath.ListSeparator)
+	}
+	return func(e *testscript.Env) error {
+		e.Setenv("PATH", path+e.Getenv("PATH"))
+		e.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0")) // else a second at the end of each process
+		return nil
+	}
+}
+
+// TestScripts runs the real program as testdata/script says: ihyid, and as ihyid-node, under the race detector where the tests are. Besides the
+// commands of testscript there are:
 //
 //	status N COMMAND ARGS…   the command ends with exit status N
 //	up DIR                   waits until a node serves the data directory
@@ -41,7 +63,8 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"ihyid": main
 //	numbered N FILE          writes a contact list of N rows
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir:   "testdata/script",
+		Setup: plainProgram(t),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"token": token, "status": status, "until": until, "up": up, "port": port, "certificate": certificate, "numbered": numbered,
 		},

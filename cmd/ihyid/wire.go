@@ -22,6 +22,7 @@ import (
 	"ihyid/api/outbound"
 	"ihyid/api/policy"
 	"ihyid/api/replay"
+	"ihyid/api/tracing"
 	"ihyid/contacts"
 	"ihyid/credentials"
 	"ihyid/did"
@@ -130,6 +131,7 @@ type serveOptions struct {
 	Proof            string // see exchange.Options
 	Suites           *credentials.Suites
 	OIDC             *accounts.OIDC
+	Traces           *tracing.Tracing // nil: none
 }
 
 // runningNode is a node that is open. Run does its background work; Close comes after Run has ended.
@@ -173,10 +175,15 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 		return nil, err
 	}
 	var reg *register.Register
-	queue := jobs.New(p.store, jobs.Options{
+	work := jobs.Options{
 		Logger: o.Logger, MaxDeaths: maxDeaths,
 		Forget: func(tx *store.Tx, j jobs.Job) error { return reg.Forget(tx, j) },
-	})
+	}
+	var stages func(context.Context, exchange.Stage) (context.Context, func(string))
+	if o.Traces != nil {
+		work.Observe, stages = o.Traces.Job, o.Traces.Stage
+	}
+	queue := jobs.New(p.store, work)
 	reg, err = register.New(register.Options{Store: p.store, Jobs: queue, Profile: p.profiles[localProfile], Logger: o.Logger})
 	if err != nil {
 		return nil, err
@@ -190,7 +197,7 @@ func openNode(ctx context.Context, o serveOptions) (_ *runningNode, err error) {
 	resolver := newResolver(web, o.Network)
 	node, err := exchange.Open(ctx, exchange.Options{
 		Store: p.store, Keys: p.keys, Resolver: resolver, Register: reg, Jobs: queue,
-		Transport: api.Transport(web), Profiles: p.profiles, Logger: o.Logger, RequireConfirmed: o.RequireConfirmed, AskAlways: o.AskAlways,
+		Transport: o.Traces.Transport(api.Transport(web)), Observe: stages, Profiles: p.profiles, Logger: o.Logger, RequireConfirmed: o.RequireConfirmed, AskAlways: o.AskAlways,
 		Proof: o.Proof, StatusLists: statusFetcher{web}, Suites: o.Suites,
 	})
 	if err != nil {

@@ -32,6 +32,9 @@ type Options struct {
 	MaxDeaths int              // deaths of the process during one job, without a checkpoint between, after which the job is failed
 	// Forget is called, in the transaction that removes a finished job, so that what belongs to it goes with it.
 	Forget func(tx *store.Tx, j Job) error
+	// Observe is called with each job that a worker has begun. The context that it gives is the handler's; the function that it gives is called with the state
+	// in which the run has left the job. nil: nobody is told.
+	Observe func(ctx context.Context, j Job) (context.Context, func(State))
 }
 
 // Queue keeps jobs and runs them. It is safe for concurrent use. There must be one queue for a store.

@@ -184,9 +184,14 @@ func (q *Queue) work(ctx, jobCtx context.Context, t *Task, h Handler) {
 	if !claimed {
 		return
 	}
+	if q.opt.Observe != nil {
+		var ended func(State)
+		jobCtx, ended = q.opt.Observe(jobCtx, t.Job())
+		defer func() { ended(t.Job().State) }()
+	}
 	err = q.call(jobCtx, t, h)
 	if err := q.settle(ctx, jobCtx, t, err); err != nil {
-		q.opt.Logger.Error("jobs: the end of a job could not be written; it will be run again", "job", t.n, "error", err)
+		q.opt.Logger.ErrorContext(jobCtx, "jobs: the end of a job could not be written; it will be run again", "job", t.n, "error", err)
 		rest = q.now().Add(retryTime)
 	}
 }
@@ -252,7 +257,7 @@ func (q *Queue) call(ctx context.Context, t *Task, h Handler) error {
 				if re, ok := r.(runtime.Error); ok {
 					err = errors.New("panic: " + re.Error())
 				}
-				q.opt.Logger.Error("jobs: a handler panicked", "job", t.n, "kind", t.Job().Kind, "error", err, "stack", string(debug.Stack()))
+				q.opt.Logger.ErrorContext(ctx, "jobs: a handler panicked", "job", t.n, "kind", t.Job().Kind, "error", err, "stack", string(debug.Stack()))
 			}
 			done <- err
 		}()

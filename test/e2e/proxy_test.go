@@ -35,6 +35,7 @@ type passed struct {
 	Method string
 	Path   string
 	Body   []byte
+	Header http.Header
 }
 
 // fault is what becomes of a request.
@@ -124,7 +125,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	s := passed{kindOf(r, body), r.Method, r.URL.Path, body}
+	s := passed{kindOf(r, body), r.Method, r.URL.Path, body, r.Header.Clone()}
 	p.mu.Lock()
 	p.seen = append(p.seen, s)
 	target, decide := p.target, p.fault
