@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +36,11 @@ type node struct {
 // open opens the register in a directory; without searching it is one from before there was an index.
 func open(tb testing.TB, dir string, searching bool) *node {
 	tb.Helper()
+	return openUnder(tb, dir, "soundex/1", searching)
+}
+
+func openUnder(tb testing.TB, dir, profile string, searching bool) *node {
+	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	keyPath, dbPath := filepath.Join(dir, "keys"), filepath.Join(dir, "node.db")
 	var keys kms.Store
@@ -51,7 +55,7 @@ func open(tb testing.TB, dir string, searching bool) *node {
 	}
 	check(tb, err)
 	queue := jobs.New(s, jobs.Options{})
-	p, err := contacts.BuiltinProfile("soundex/1")
+	p, err := contacts.BuiltinProfile(profile)
 	check(tb, err)
 	r, err := register.New(register.Options{Store: s, Jobs: queue, Profile: p})
 	check(tb, err)
@@ -277,12 +281,7 @@ func TestBuild(t *testing.T) {
 
 func importList(tb testing.TB, n *node, size int) {
 	tb.Helper()
-	name := filepath.Join(tb.TempDir(), "list.csv")
-	f, err := os.Create(name)
-	check(tb, err)
-	check(tb, lists.WriteCSV(f, lists.Options{N: size, Seed: 1}))
-	check(tb, f.Close())
-	f, err = os.Open(name)
+	f, err := os.Open(listFile(tb, size))
 	check(tb, err)
 	defer f.Close()
 	job, err := n.StartImport(context.Background(), f, register.ImportOptions{}, "test")
@@ -290,85 +289,13 @@ func importList(tb testing.TB, n *node, size int) {
 	n.await(tb, job.ID)
 }
 
-// size is how many contacts the benchmarks take: IHYID_SEARCH_CONTACTS, or a million.
-func size(b *testing.B) int {
-	if v := os.Getenv("IHYID_SEARCH_CONTACTS"); v != "" {
-		n, err := strconv.Atoi(v)
-		check(b, err)
-		return n
-	}
-	if testing.Short() {
-		return 100_000
-	}
-	return 1_000_000
-}
-
-// BenchmarkSearch searches a register of a million contacts.
-func BenchmarkSearch(b *testing.B) {
-	n := open(b, b.TempDir(), true)
-	defer n.close()
-	count := size(b)
-	begun := time.Now()
-	importList(b, n, count)
-	b.Logf("imported %.0f contacts/s, making the list included", float64(count)/time.Since(begun).Seconds())
-	some, err := n.List(context.Background(), uint64(count/2), 1)
-	check(b, err)
-	c := some[0]
-	for _, q := range []struct {
-		name  string
-		query search.Query
-	}{
-		{"two letters", search.Query{Name: c.FirstName[:2], Match: search.Start}},
-		{"first name", search.Query{Name: c.FirstName}},
-		{"both names", search.Query{Name: c.FirstName + " " + c.LastName}},
-		{"sound", search.Query{Name: c.FirstName + " " + c.LastName, Match: search.Sound}},
-		{"arabic", search.Query{Name: "محمد أحمد"}},
-		{"nobody", search.Query{Name: "Xyzzyx Qqqq"}},
-		{"born", search.Query{Born: c.DateOfBirth}},
-		{"phonetic id", search.Query{PhoneticID: c.PhoneticID}},
-		{"external id", search.Query{ExternalID: c.ExternalID}},
-	} {
-		if q.query == (search.Query{}) {
-			continue
-		}
-		b.Run(q.name, func(b *testing.B) {
-			worst, after := time.Duration(0), uint64(0)
-			for b.Loop() {
-				begun := time.Now()
-				p, err := n.index.Search(context.Background(), q.query, after, 100)
-				check(b, err)
-				worst, after = max(worst, time.Since(begun)), p.Next
-			}
-			b.ReportMetric(float64(worst.Microseconds())/1000, "worst-ms")
-		})
-	}
-}
-
-// BenchmarkImport imports with the search index.
-func BenchmarkImport(b *testing.B) {
-	list := filepath.Join(b.TempDir(), "list.csv")
-	f, err := os.Create(list)
-	check(b, err)
-	check(b, lists.WriteCSV(f, lists.Options{N: size(b), Seed: 1}))
-	check(b, f.Close())
-	for _, searching := range []bool{false, true} {
-		b.Run(fmt.Sprintf("search=%v", searching), func(b *testing.B) {
-			for b.Loop() {
-				b.StopTimer()
-				n := open(b, b.TempDir(), searching)
-				f, err := os.Open(list)
-				check(b, err)
-				b.StartTimer()
-				begun := time.Now()
-				job, err := n.StartImport(context.Background(), f, register.ImportOptions{}, "test")
-				check(b, err)
-				n.await(b, job.ID)
-				b.ReportMetric(float64(size(b))/time.Since(begun).Seconds(), "contacts/s")
-				b.StopTimer()
-				check(b, f.Close())
-				n.close()
-				b.StartTimer()
-			}
-		})
-	}
+// listFile makes a list of simulated contacts.
+func listFile(tb testing.TB, size int) string {
+	tb.Helper()
+	name := filepath.Join(tb.TempDir(), "list.csv")
+	f, err := os.Create(name)
+	check(tb, err)
+	check(tb, lists.WriteCSV(f, lists.Options{N: size, Seed: 1}))
+	check(tb, f.Close())
+	return name
 }
