@@ -19,6 +19,7 @@ type edit struct {
 	into   uint64  // the contact that it was merged into, or is being
 	aside  bool    // it is an original: kept aside, before and after
 	skip   bool    // not to be made after all
+	known  bool    // it would create a contact that is there already, it seems: only what it is known by is prepared
 	sealed store.Sealed
 }
 
@@ -28,6 +29,8 @@ type changes struct {
 	ids     diff
 	keys    diff
 	further []diff
+	told    []PreparedChanges // of each watcher that is prepared for them
+	quiet   bool              // a preview: watchers are not told
 }
 
 // diff is what edits change in one index. The parallel slices say whose edit an entry belongs to, in ascending order, and, for match digests,
@@ -98,12 +101,6 @@ func (r *Register) preparePart(c *changes, edits []edit, from, to int) error {
 		if e.skip {
 			continue
 		}
-		var err error
-		if e.after != nil && !e.aside {
-			if e.sealed, err = sealer.Seal(store.ID(e.id), e.after); err != nil {
-				return err
-			}
-		}
 		// What each contact is known by.
 		was, is = was[:0], is[:0]
 		if e.before != nil {
@@ -113,6 +110,15 @@ func (r *Register) preparePart(c *changes, edits []edit, from, to int) error {
 			is = append(is, identity(&e.after.Contact))
 		}
 		c.ids.compare(r.ids, i, e.id, was, is)
+		if e.known {
+			continue
+		}
+		if e.after != nil && !e.aside {
+			var err error
+			if e.sealed, err = sealer.Seal(store.ID(e.id), e.after); err != nil {
+				return err
+			}
+		}
 		// Match digests.
 		before, after = before[:0], nil // digests that are added stay in use
 		if e.before != nil {
@@ -276,14 +282,55 @@ func (d *diff) put(tx *store.Tx, x *store.Index, how removal) ([]store.Hits, err
 	return x.Insert(tx, d.add)
 }
 
+// tell tells the watchers.
 func (r *Register) tell(tx *store.Tx, by string, c *changes, how removal) error {
-	if len(r.watchers) == 0 {
+	if len(r.watchers) == 0 || c.quiet {
 		return nil
 	}
-	all := make([]Change, 0, len(c.edits))
-	for i := range c.edits {
-		e := &c.edits[i]
-		if e.skip || e.aside {
+	all := changesOf(c.edits, how)
+	var without []uint64
+	if c.told != nil {
+		for i := range c.edits {
+			if e := &c.edits[i]; e.skip && !e.known && e.after != nil {
+				without = append(without, e.id)
+			}
+		}
+	}
+	for i, w := range r.watchers {
+		var err error
+		if c.told != nil && c.told[i] != nil {
+			err = c.told[i].Keep(tx, without)
+		} else {
+			err = w.ContactsChanged(tx, by, all)
+		}
+		if err != nil {
+			return fmt.Errorf("keeping what goes with the contacts: %w", err)
+		}
+	}
+	return nil
+}
+
+// prepareWatchers has those watchers prepare that can.
+func (r *Register) prepareWatchers(c *changes, how removal) {
+	var all []Change
+	for i, w := range r.watchers {
+		p, ok := w.(Preparer)
+		if !ok {
+			continue
+		}
+		if c.told == nil {
+			c.told, all = make([]PreparedChanges, len(r.watchers)), changesOf(c.edits, how)
+		}
+		c.told[i] = p.PrepareChanges(all)
+	}
+}
+
+// changesOf are the changes that watchers are told of.
+func changesOf(edits []edit, how removal) []Change {
+	all := make([]Change, 0, len(edits))
+	for i := range edits {
+		e := &edits[i]
+		if e.skip || e.aside || e.known {
 			continue
 		}
 		change := Change{ID: e.id, Into: e.into, Erased: how == wipe && e.after == nil}
@@ -295,12 +342,7 @@ func (r *Register) tell(tx *store.Tx, by string, c *changes, how removal) error 
 		}
 		all = append(all, change)
 	}
-	for _, w := range r.watchers {
-		if err := w.ContactsChanged(tx, by, all); err != nil {
-			return fmt.Errorf("keeping what goes with the contacts: %w", err)
-		}
-	}
-	return nil
+	return all
 }
 
 // numbers is the last number that was ever given to a contact: numbers of deleted contacts are not given again.

@@ -236,7 +236,7 @@ func (r *Register) importRows(ctx context.Context, t *jobs.Task, rows *list.Read
 		defer close(ready)
 		for b := range read {
 			if b.err == nil {
-				b.changes, b.err = r.prepare(b.edits)
+				b.err = r.prepareBatch(ctx, b, p.Options.DryRun)
 			}
 			select {
 			case ready <- b:
@@ -267,6 +267,35 @@ func (r *Register) importRows(ctx context.Context, t *jobs.Task, rows *list.Read
 		}
 	}
 	return ctx.Err()
+}
+
+// prepareBatch does what needs no write transaction. Rows that seem to be there already, as nearly all are where a list comes in again, are
+// not encoded and sealed for nothing; the transaction looks again.
+func (r *Register) prepareBatch(ctx context.Context, b *prepared, preview bool) (err error) {
+	var entries []store.IndexEntry
+	var of []int
+	for i := range b.edits {
+		if e := &b.edits[i]; !e.skip {
+			entries, of = append(entries, store.IndexEntry{Value: identity(&e.after.Contact)}), append(of, i)
+		}
+	}
+	err = r.store.View(ctx, func(tx *store.Tx) error {
+		hits, err := r.ids.LookupAll(tx, entries, 1)
+		for n := range hits {
+			b.edits[of[n]].known = len(hits[n].Refs) > 0
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if b.changes, err = r.prepare(b.edits); err != nil {
+		return err
+	}
+	if b.changes.quiet = preview; !preview {
+		r.prepareWatchers(b.changes, unlink)
+	}
+	return nil
 }
 
 func (r *Register) readBatch(ctx context.Context, rows *list.Reader, job string, p *importParams) *prepared {

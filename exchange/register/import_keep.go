@@ -147,13 +147,25 @@ func (k *keeper) rows(tx *store.Tx, b *prepared, result *ImportResult) ([]Outcom
 	if err != nil {
 		return nil, err
 	}
+	for i := range b.edits {
+		if e := &b.edits[i]; e.known && !e.skip {
+			// It was there a moment ago, and is not now.
+			updates, of = append(updates, edit{id: e.id, after: e.after}), append(of, i)
+			e.skip = true
+		}
+	}
 	b.changes.skipCreated()
 	found, err := k.r.keep(tx, k.p.By, b.changes, unlink)
 	if err != nil {
 		return nil, err
 	}
 	if len(updates) > 0 {
-		more, err := k.r.change(tx, k.p.By, updates, unlink)
+		c, err := k.r.prepare(updates)
+		if err != nil {
+			return nil, err
+		}
+		c.quiet = b.changes.quiet
+		more, err := k.r.keep(tx, k.p.By, c, unlink)
 		if err != nil {
 			return nil, err
 		}

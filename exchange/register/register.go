@@ -58,6 +58,21 @@ type Watcher interface {
 	ContactsChanged(tx *store.Tx, by string, changes []Change) error
 }
 
+// Preparer is a Watcher that does beforehand what it can do without a transaction. Where many contacts change at once, as in an import, the register
+// has it prepare while the transaction before goes on, and calls Keep of what it gave in place of ContactsChanged.
+type Preparer interface {
+	Watcher
+	// PrepareChanges may be called concurrently. The changes are not made yet, and may never be.
+	PrepareChanges(changes []Change) PreparedChanges
+}
+
+// PreparedChanges are changes that a Preparer is prepared for.
+type PreparedChanges interface {
+	// Keep does the rest, in the transaction that makes the changes. without are the numbers of contacts whose change is not made after all; each
+	// would have been a new contact. Its error undoes all.
+	Keep(tx *store.Tx, without []uint64) error
+}
+
 // Register is the node's own contacts. It is safe for concurrent use.
 //
 // Everything that changes contacts takes by: who does it, the id of an account, or "local" for whoever may use the node's socket. It is kept

@@ -19,6 +19,8 @@ type set [segmentSize / 64]uint64
 
 func (s *set) add(n uint16) { s[n>>6] |= 1 << (n & 63) }
 
+func (s *set) has(n uint16) bool { return s[n>>6]&(1<<(n&63)) != 0 }
+
 func (s *set) and(o *set) {
 	for i := range s {
 		s[i] &= o[i]
@@ -106,7 +108,13 @@ func padded(n int) int {
 // change gives the list with some numbers more and some less; both are sorted. nil is an empty list.
 func (l list) change(add, drop []uint16) list {
 	if l == nil && len(drop) == 0 {
+		if len(add) == 0 {
+			return nil
+		}
 		return listOf(add)
+	}
+	if !l.bitmap() && len(drop) == 0 {
+		return l.with(add)
 	}
 	var s set
 	l.into(&s)
@@ -123,6 +131,27 @@ func (l list) change(add, drop []uint16) list {
 	})
 	if len(numbers) == 0 {
 		return nil
+	}
+	return listOf(numbers)
+}
+
+// with gives a list that is no bitmap with some numbers more.
+func (l list) with(add []uint16) list {
+	numbers := make([]uint16, 0, len(l)/2+len(add))
+	take := func(n uint16) {
+		if len(numbers) == 0 || numbers[len(numbers)-1] != n {
+			numbers = append(numbers, n)
+		}
+	}
+	for i := 0; i+1 < len(l); i += 2 {
+		n := binary.BigEndian.Uint16(l[i:]) % segmentSize
+		for ; len(add) > 0 && add[0] <= n; add = add[1:] {
+			take(add[0])
+		}
+		take(n)
+	}
+	for _, n := range add {
+		take(n)
 	}
 	return listOf(numbers)
 }

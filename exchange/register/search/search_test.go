@@ -239,6 +239,7 @@ func TestInStep(t *testing.T) {
 		}
 	})
 	// Nothing is left of contacts that are gone.
+	check(t, n.store.View(ctx, n.index.Verify))
 	err := n.store.View(ctx, func(tx *store.Tx) error {
 		left, err := n.index.Lists(tx)
 		if err == nil && left != 0 {
@@ -247,6 +248,60 @@ func TestInStep(t *testing.T) {
 		return err
 	})
 	check(t, err)
+}
+
+// The lists are what the contacts say, whatever became of the rows that were prepared for them: those that are there already, stand twice, or change a contact.
+func TestImportInStep(t *testing.T) {
+	n := open(t, t.TempDir(), true)
+	defer n.close()
+	header := "external_id,first_name,last_name,mother_first_name,date_of_birth\n"
+	row := func(b *strings.Builder, i int, first string) {
+		fmt.Fprintf(b, "P%d,%s,Khoury%c,نور,1980-02-%02d\n", i, first, 'a'+i%26, 1+i%28)
+	}
+	take := func(rows string, o register.ImportOptions) (r register.ImportResult) {
+		job, err := n.StartImport(context.Background(), strings.NewReader(header+rows), o, "test")
+		check(t, err)
+		n.await(t, job.ID)
+		done, err := n.queue.Get(context.Background(), job.ID)
+		check(t, err)
+		check(t, json.Unmarshal(done.Result, &r))
+		return r
+	}
+	var first, second strings.Builder
+	for i := range 9_000 { // with what is repeated more than a batch
+		row(&first, i, "Houman")
+		switch {
+		case i%7 == 0:
+			row(&first, i, "Houman") // the same again
+		case i%11 == 0:
+			row(&first, i, "Amal") // with other content
+		case i%13 == 0 && i > 0:
+			row(&first, i-1, "Houman")
+		}
+	}
+	for i := 8_000; i < 9_500; i++ {
+		name := "Houman"
+		if i%10 == 0 {
+			name = "Layla"
+		}
+		row(&second, i, name)
+	}
+	if r := take(first.String(), register.ImportOptions{}); r.Created != 9_000 || r.Duplicates == 0 || r.Rejected == 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := take(second.String(), register.ImportOptions{Update: true, DryRun: true}); r.Created != 500 || r.Updated != 100 {
+		t.Errorf("preview: %+v", r)
+	}
+	if r := take(second.String(), register.ImportOptions{Update: true}); r.Created != 500 || r.Updated != 100 || r.Rejected != 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := take(second.String(), register.ImportOptions{}); r.Duplicates != 1_500 {
+		t.Errorf("%+v", r)
+	}
+	check(t, n.store.View(context.Background(), n.index.Verify))
+	if p, err := n.index.Search(context.Background(), search.Query{Name: "Layla", Match: search.Start}, 0, 2000); err != nil || len(p.Contacts) != 150 {
+		t.Errorf("%d are found by their new name, %v", len(p.Contacts), err)
+	}
 }
 
 // A store from before there was an index is indexed by a job, and searchable after it.
