@@ -65,7 +65,7 @@ func (n *Node) actOnFile(ctx context.Context, t *jobs.Task, p *fileParams) error
 		return err
 	}
 	if peer.Peer.State != PeerApproved {
-		return fail(CodePeerState, "the peer is %s now", peer.Peer.State)
+		return notApproved(&peer.Peer)
 	}
 	messages, err := n.messagesIn(ctx, s, c)
 	if err != nil {

@@ -15,6 +15,8 @@ import (
 const (
 	challengeLife     = 10 * time.Minute
 	maxUsedChallenges = 1 << 16
+	maxUsedBySender   = 1 << 12
+	maxUsedByOthers   = 1 << 15 // by all senders that are not registered here
 )
 
 // challenges issues challenges and takes each once. A challenge is 32 bytes: when it expires (8, Unix seconds), 8 random ones, and the first 16 of an
@@ -26,12 +28,19 @@ type challenges struct {
 	rand io.Reader
 	key  [32]byte
 
-	mu   sync.Mutex
-	used map[string]time.Time // until when a used one must be remembered
+	mu     sync.Mutex
+	used   map[string]usedChallenge
+	looked time.Time      // when those that have expired were last looked for
+	of     map[string]int // how many of each sender; of all that are not registered under ""
+}
+
+type usedChallenge struct {
+	until  time.Time // it must be remembered
+	sender string
 }
 
 func newChallenges(now func() time.Time, random io.Reader) *challenges {
-	c := &challenges{now: now, rand: random, used: map[string]time.Time{}}
+	c := &challenges{now: now, rand: random, used: map[string]usedChallenge{}, of: map[string]int{}}
 	rand.Read(c.key[:])
 	return c
 }
@@ -65,26 +74,44 @@ func (c *challenges) check(challenge string, r ChallengeRequest) error {
 	return c.find(challenge, r)
 }
 
-// use checks a challenge again and uses it up, once the message that carries it has been verified.
-func (c *challenges) use(challenge string, r ChallengeRequest) error {
+// use checks a challenge again and uses it up, once the message that carries it has been verified. No sender, and not all that are not registered here
+// together, can take all the room that there is.
+func (c *challenges) use(challenge string, r ChallengeRequest, registered bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.find(challenge, r); err != nil {
 		return err
 	}
+	sender, most := r.Sender, maxUsedBySender
+	if !registered {
+		sender, most = "", maxUsedByOthers
+	}
 	now := c.now()
-	if len(c.used) >= maxUsedChallenges {
-		for k, until := range c.used {
-			if now.After(until) {
-				delete(c.used, k)
+	if len(c.used) >= maxUsedChallenges || c.of[sender] >= most {
+		c.forget(now)
+	}
+	if len(c.used) >= maxUsedChallenges || c.of[sender] >= most {
+		return fail(CodeTooMany, "this node takes no more messages of yours for now; try again in some minutes")
+	}
+	c.used[challenge] = usedChallenge{now.Add(challengeLife + time.Minute), sender}
+	c.of[sender]++
+	return nil
+}
+
+// forget drops those that have expired by themselves. It looks at all, at most once a second.
+func (c *challenges) forget(now time.Time) {
+	if now.Before(c.looked.Add(time.Second)) && !now.Before(c.looked) {
+		return
+	}
+	c.looked = now
+	for k, u := range c.used {
+		if now.After(u.until) {
+			delete(c.used, k)
+			if c.of[u.sender]--; c.of[u.sender] <= 0 {
+				delete(c.of, u.sender)
 			}
 		}
-		if len(c.used) >= maxUsedChallenges {
-			return fail(CodeTooMany, "this node takes no more messages for now; try again in some minutes")
-		}
 	}
-	c.used[challenge] = now.Add(challengeLife + time.Minute)
-	return nil
 }
 
 func (c *challenges) find(challenge string, r ChallengeRequest) error {

@@ -414,7 +414,7 @@ func (n *Node) settle(tx *store.Tx, s *session) error {
 		return err
 	}
 	s.Arrived, s.Seed, s.Rows = nil, nil, nil
-	if err := n.dropPayloads(tx, s.ID, max(s.FileMade, s.FileTaken)); err != nil {
+	if err := errors.Join(tx.EraseLater(), n.dropPayloads(tx, s.ID, max(s.FileMade, s.FileTaken))); err != nil {
 		return err
 	}
 	if err := n.kept.letters.Delete(tx, letterKey(s.ID, typeUnilateral)); err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -463,6 +463,6 @@ func (n *Node) standingSets(ctx context.Context, s *session, set string) (out []
 // today makes the day's counts of a peer those of today.
 func (n *Node) today(r *peerRecord) {
 	if day := n.now().UTC().Format(time.DateOnly); r.Day != day {
-		r.Day, r.Peer.NoiseToday, r.Peer.EvaluationsToday, r.Peer.TagsToday = day, 0, 0, 0
+		r.Day, r.Openings, r.Peer.NoiseToday, r.Peer.EvaluationsToday, r.Peer.TagsToday = day, 0, 0, 0, 0
 	}
 }

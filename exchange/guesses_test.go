@@ -1,8 +1,11 @@
 package exchange
 
 import (
+	"bytes"
 	"encoding/hex"
+	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -204,5 +207,101 @@ func TestChunksAskedForOften(t *testing.T) {
 	}
 	if e := a.run(b); e.State != StateDone || sent != 2 {
 		t.Errorf("%d chunks were sent: %+v", sent, e)
+	}
+}
+
+// TestEachGuessIsCountedOnce sends the same points at once from several sides, again after a restart, and in an exchange that is then broken off: what is counted is
+// what could be evaluated, once, and nothing is given back.
+func TestEachGuessIsCountedOnce(t *testing.T) {
+	_, a, b := friends(t)
+	b.importCSV(listB)
+	set, err := voprf.Blind(t.Context(), digestsOf(t, b), [32]byte{1}, nil)
+	must(t, err)
+	counted := func(what string, want uint64) {
+		t.Helper()
+		p, err := b.Peer(t.Context(), a.DID())
+		must(t, err)
+		if p.EvaluationsToday != want || len(p.Epochs) != 1 || p.Epochs[0].Evaluations != want {
+			t.Errorf("%s: %d today, %+v, want %d", what, p.EvaluationsToday, p.Epochs, want)
+		}
+	}
+	m := openVOPRF(t, a, b, set.Points)
+	if _, err := m.get(setEvaluated, 0); CodeOf(err) != CodeExchangeState {
+		t.Errorf("an evaluation before the points: %v", err)
+	}
+	counted("before the points", 0)
+	var wg sync.WaitGroup
+	bodies := make([][]byte, 8)
+	for i := range bodies {
+		wg.Go(func() {
+			if err := m.put(setBundle, 0, set.Points); err != nil {
+				t.Error(err)
+			}
+			var err error
+			if bodies[i], err = m.get(setEvaluated, 0); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	counted("at once", 256)
+	b.stop()
+	b.start()
+	must(t, m.put(setBundle, 0, set.Points))
+	again, err := m.get(setEvaluated, 0)
+	must(t, err)
+	for _, body := range bodies {
+		if !bytes.Equal(body, again) {
+			t.Error("two evaluations of the same points differ")
+		}
+	}
+	counted("after a restart", 256)
+	if s, err := b.session(t.Context(), m.id); err != nil || s.Evaluated != 256 {
+		t.Errorf("%+v %v", s, err)
+	}
+	must(t, b.giveUp(t.Context(), m.id, errCancelled))
+	counted("after the end", 256)
+	m = openVOPRF(t, a, b, set.Points)
+	must(t, m.put(setBundle, 0, set.Points)) // and goes, without the evaluation
+	must(t, b.giveUp(t.Context(), m.id, errCancelled))
+	counted("broken off", 512)
+}
+
+// TestOldEpochIsOver builds on what stood in an epoch that has rolled, and asks for more of an exchange in it.
+func TestOldEpochIsOver(t *testing.T) {
+	_, a, b := friends(t)
+	a.importCSV(listA)
+	b.importCSV(listB)
+	e := a.runBy(ProtocolVOPRF, b)
+	s, err := b.session(t.Context(), e.ID)
+	must(t, err)
+	old, err := b.epochOf(t.Context(), s)
+	must(t, err)
+	c, err := merkle.Commit(someSet(), voprf.PointSize)
+	must(t, err)
+	m := openVOPRF(t, a, b, someSet())
+	_, err = b.RollEpochs(t.Context(), a.DID())
+	must(t, err)
+	if err := m.put(setBundle, 0, someSet()); CodeOf(err) != CodeExchangeState {
+		t.Errorf("points for a key that is gone: %v", err)
+	}
+	o := opening(t, a, b)
+	o.Protocol, o.Commitment, o.Epoch = ProtocolVOPRF, *c, old.base()
+	before := snapshot(t, b)
+	var p *PeerProblem
+	err = (&manual{t: t, a: a, b: b, id: o.Exchange}).say(kindOpening, kindOpeningReply, o, nil)
+	if !errors.As(err, &p) || p.Type != string(CodeEpoch) || snapshot(t, b) != before {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestDebtAndSuspension ends an exchange in which something was given because the peer is suspended: by this node's people, or because it changed its keys.
+func TestDebtAndSuspension(t *testing.T) {
+	given := &session{Role: Responder, State: StateMatching, Evaluated: 256}
+	if given.owes(notApproved(&Peer{State: PeerSuspended})) {
+		t.Error("it owes what this node's people have ended")
+	}
+	if !given.owes(notApproved(&Peer{State: PeerSuspended, Changed: "00"})) {
+		t.Error("a change of keys has forgiven it")
 	}
 }

@@ -94,6 +94,7 @@ func (n *Node) initiate(ctx context.Context, t *jobs.Task) error {
 	if err := t.Params(&p); err != nil {
 		return err
 	}
+	renewed := false
 	for {
 		var awaits awaitsFile
 		state, err := n.initiatorStep(ctx, t, p.Exchange)
@@ -122,6 +123,10 @@ func (n *Node) initiate(ctx context.Context, t *jobs.Task) error {
 			} else if ctx.Err() != nil {
 				return err
 			}
+		case errors.Is(err, errRenewed) && !renewed:
+			renewed = true
+			continue
+		case n.late(ctx, p.Exchange, &err):
 		case errors.As(err, new(waitError)):
 			return jobs.Later(min(n.pause(ctx, p.Exchange), maxPoll), err)
 		case temporary(err):
@@ -132,6 +137,24 @@ func (n *Node) initiate(ctx context.Context, t *jobs.Task) error {
 		}
 		return err
 	}
+}
+
+// late reports whether an exchange that could be tried again has rested too long already, and says so in err. A peer that keeps each try waiting, a
+// byte now and then, so cannot keep it from ending.
+func (n *Node) late(ctx context.Context, id string, err *error) bool {
+	if !errors.As(*err, new(waitError)) && !temporary(*err) {
+		return false
+	}
+	s, serr := n.session(ctx, id)
+	if serr != nil || s.State.Finished() {
+		return false
+	}
+	why := n.overdue(ctx, s)
+	if CodeOf(why) != CodeUnfinished {
+		return false
+	}
+	*err = fail(CodeUnfinished, "%w; the last try: %s", why, oneLine((*err).Error(), 200))
+	return true
 }
 
 // pause is how long to wait before an exchange is tried again: the longer, the longer ago it last got on.
@@ -422,8 +445,10 @@ func (n *Node) renewToken(ctx context.Context, s *session, err error) error {
 	if lerr := n.saveQuietly(ctx, s); lerr != nil {
 		return lerr
 	}
-	return waitError{"the token was renewed"}
+	return errRenewed
 }
+
+var errRenewed error = waitError{"the token was renewed"}
 
 func (n *Node) fetchAcceptance(ctx context.Context, s *session, to peerAddress) error {
 	if _, err := n.progress(ctx, nil, s, to, StateAccepted, StateMatching, StateClaiming); err != nil {

@@ -91,6 +91,7 @@ type Node struct {
 	sealing    sync.RWMutex // held for writing while what is sealed in the store is wrapped with another key
 	refreshes  refreshes
 	challenges *challenges
+	awake      atomic.Int64 // since when it has been up without a break, Unix nanoseconds
 	profiles   map[string]*contacts.Profile
 	locks      sessionLocks
 	strangers  chan struct{} // places for messages of nodes that are not registered
@@ -166,6 +167,7 @@ func newNode(o Options) (*Node, error) {
 	n.issuer = &credentials.Issuer{Suite: messageSuite, Suites: o.Suites, Clock: n.now}
 	n.matched = store.NewIndex(o.Store, "matched", store.MaxEqual(maxParts))
 	n.challenges = newChallenges(n.now, n.rand)
+	n.awake.Store(n.now().UnixNano())
 	n.kept = tables{
 		identity:     store.NewCollection[identity](o.Store, "identity", 1),
 		peers:        store.NewCollection[peerRecord](o.Store, "peers", 1),
@@ -230,11 +232,22 @@ func (n *Node) Run(ctx context.Context) error {
 	go func() { done <- n.jobs.Run(ctx) }()
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
+	ticked := n.now().Round(0)               // by the clock on the wall, which goes on while a machine sleeps
+	wipe := time.NewTicker(10 * time.Minute) // it shuts readers out while it lasts
+	defer wipe.Stop()
 	for {
 		select {
 		case err := <-done:
 			return err
+		case <-wipe.C:
+			if err := n.store.FinishErase(ctx); err != nil && ctx.Err() == nil {
+				n.log.Error("overwriting what ended exchanges have left in the database file", "error", err)
+			}
 		case <-tick.C:
+			before := ticked
+			if ticked = n.now().Round(0); ticked.Sub(before) > 5*time.Minute {
+				n.awake.Store(ticked.UnixNano())
+			}
 			if err := errors.Join(n.expireSessions(ctx), n.rollOver(ctx), n.register.Tidy(ctx), n.endKeys(ctx)); err != nil && ctx.Err() == nil {
 				n.log.Error("ending exchanges that rested too long, removing what ended imports left, retiring keys that were replaced", "error", err)
 			}

@@ -33,7 +33,29 @@ type peerRecord struct {
 	Own        json.RawMessage `json:"own,omitempty"`      // our organisation credential, as our decision names it
 	Before     PeerState       `json:"before,omitempty"`   // of a suspended peer: the state to go back to
 	Past       []string        `json:"past,omitempty"`     // digests of the documents that were held before Peer.Document, the last maxPast
-	Day        string          `json:"day,omitempty"`      // the day that Peer.NoiseToday counts
+	Day        string          `json:"day,omitempty"`      // the day that Peer.NoiseToday and Openings count
+	Openings   int             `json:"openings,omitempty"` // exchanges that it opened in that day
+}
+
+// countOpening counts an exchange that a peer opens. Each has all digests of the register taken, and leaves its messages behind as evidence, also where the peer then goes no
+// further: without a limit it could fill the disk.
+func (n *Node) countOpening(tx *store.Tx, name string) error {
+	r, err := n.kept.peers.Get(tx, []byte(name))
+	if err != nil {
+		return err
+	}
+	if err := n.mayOpen(&r); err != nil {
+		return err
+	}
+	r.Openings++
+	return n.kept.peers.Put(tx, []byte(name), r)
+}
+
+func (n *Node) mayOpen(r *peerRecord) error {
+	if n.today(r); r.Openings >= maxOpeningsPerDay {
+		return fail(CodeTooMany, "you have opened %d exchanges here today, as many as this node takes a day; go on tomorrow", r.Openings)
+	}
+	return nil
 }
 
 // spend counts the entries of a noise bundle against what the peer may send in a day.

@@ -72,6 +72,9 @@ var handlers = map[kind]handler{
 	kindCompletion:     {false, (*Node).onCompletion},
 }
 
+// handsOver is how many credentials a message may hand over beside its own. All that it holds is kept.
+var handsOver = map[kind]int{kindRegistration: 1, kindDecision: 1, kindProposal: 1, kindConsent: 1, kindCompletion: 1}
+
 // Message takes one presentation from another node, verifies it whole, acts on it and gives the reply. Nothing changes
 // unless all of it verifies.
 func (n *Node) Message(ctx context.Context, presentation []byte) (Reply, error) {
@@ -105,11 +108,14 @@ func (n *Node) message(ctx context.Context, presentation []byte) (Reply, error) 
 			return Reply{}, fail(CodeTooMany, "too many unregistered nodes are being looked at; try again in a minute")
 		}
 	}
+	if most := handsOver[e.Kind]; len(e.Credentials)-1 > most {
+		return Reply{}, fail(CodeInvalid, "a message of that type hands over %d credentials, this one %d", most, len(e.Credentials)-1)
+	}
 	m, err := n.verify(ctx, presentation, e, e.Holder, e.Challenge)
 	if err != nil {
 		return Reply{}, err
 	}
-	if err := n.challenges.use(e.Challenge, bound); err != nil {
+	if err := n.challenges.use(e.Challenge, bound, peer != nil); err != nil {
 		return Reply{}, err
 	}
 	if peer, err = n.admit(ctx, m, peer, h.open); err != nil {

@@ -12,6 +12,7 @@ import (
 const (
 	jobRespond          = "exchange.respond"
 	maxOpenSessionsPeer = 4 // exchanges that one peer may have open at once
+	maxOpeningsPerDay   = 200
 )
 
 // onOpening takes the opening of an exchange: everything in it is checked before anything is stored or computed.
@@ -85,6 +86,9 @@ func (n *Node) onOpening(ctx context.Context, m *message, peer *peerRecord) (*re
 		return nil, err
 	}
 	err = n.store.Update(ctx, func(tx *store.Tx) error {
+		if err := n.countOpening(tx, m.From); err != nil {
+			return err
+		}
 		if !ask {
 			job, err := n.jobs.Enqueue(tx, jobRespond, sessionParams{Exchange: s.ID})
 			if err != nil {
@@ -164,6 +168,10 @@ func (n *Node) checkOpening(ctx context.Context, m *message, o *openingSubject, 
 	}
 	if o.Commitment.Count == 0 || o.Commitment.Count != merkle.PaddedCount(o.Commitment.Count) {
 		return "", fail(CodeCommitment, "the bundle's count is not one that padding gives")
+	}
+	today := *peer
+	if err := n.mayOpen(&today); err != nil {
+		return "", err
 	}
 	open, _, err := n.openWith(ctx, m.From, Responder)
 	if err != nil {
@@ -411,7 +419,7 @@ func (n *Node) respond(ctx context.Context, t *jobs.Task) error {
 	if peer, perr := n.peer(ctx, s.Peer); perr != nil {
 		return perr
 	} else if peer.Peer.State != PeerApproved {
-		return n.giveUp(ctx, s.ID, fail(CodePeerState, "the peer is %s now", peer.Peer.State))
+		return n.giveUp(ctx, s.ID, notApproved(&peer.Peer))
 	}
 	if s.State != StateOpening && s.State != StateMatching {
 		return nil // done before a restart, or ended meanwhile

@@ -240,7 +240,7 @@ func (n *Node) endSession(ctx context.Context, s *session, why error) error {
 // stay in its messages and its receipt.
 func (n *Node) dropChunks(tx *store.Tx, s *session) error {
 	s.Arrived, s.Seed, s.Rows = nil, nil, nil
-	return errors.Join(dropAll(tx, n.kept.chunks, s.ID+"/"), n.dropPayloads(tx, s.ID, max(s.FileMade, s.FileTaken)))
+	return errors.Join(tx.EraseLater(), dropAll(tx, n.kept.chunks, s.ID+"/"), n.dropPayloads(tx, s.ID, max(s.FileMade, s.FileTaken)))
 }
 
 // putSet keeps the bytes of a set in chunks.
@@ -416,11 +416,19 @@ func (n *Node) overdue(ctx context.Context, s *session) error {
 	if s.gave() || s.Role == Initiator && s.Protocol == ProtocolVOPRF && s.Transcript != "" {
 		life = max(life, unfinishedLife) // to end it is to be refused the next one
 	}
-	if s.Updated.Before(n.now().Add(-life)) {
+	if s.Updated.Before(n.now().Add(-life)) && n.hasListened() {
 		return fail(CodeUnfinished, "nothing was heard of the other side for %s", life)
 	}
 	return nil
 }
+
+// hasListened reports whether this node has been up for long enough that a peer which waits for it would have been heard: a node that was off, or asleep, for a day was
+// the one that was silent.
+func (n *Node) hasListened() bool {
+	return n.now().Sub(time.Unix(0, n.awake.Load())) >= listenFor
+}
+
+const listenFor = time.Hour
 
 func (n *Node) expire(ctx context.Context, id string) error {
 	s, err := n.session(ctx, id)

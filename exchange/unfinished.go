@@ -62,6 +62,16 @@ func (s *session) owes(why error) bool {
 	return s.gave() && !errors.Is(why, errCancelled) && CodeOf(why) != CodePeerState && CodeOf(why) != CodeEpoch
 }
 
+// notApproved says why an exchange with a peer cannot go on: by a decision of this node's people, or, by another code, because the peer changed its keys. That is its own doing
+// and forgives nothing.
+func notApproved(p *Peer) error {
+	code := CodePeerState
+	if p.State == PeerSuspended && p.Changed != "" {
+		code = CodePeerSuspended
+	}
+	return fail(code, "the peer is %s now", p.State)
+}
+
 // signUnilateral makes the record of an exchange in which this node gave something and has no receipt.
 func (n *Node) signUnilateral(ctx context.Context, s *session) (*letter, error) {
 	if l, err := n.keptLetter(ctx, s, typeUnilateral); err != nil || l != nil {

@@ -47,8 +47,17 @@ func (s *Store) Scrub(ctx context.Context) error {
 	})
 }
 
-// finishScrub does the scrubbing that a crash has kept from being done.
-func (s *Store) finishScrub(ctx context.Context) error {
+// EraseLater has what the transaction deletes gone from the file as well, as Erase does, but not before FinishErase is called, or the store is opened
+// again: for what is deleted often, where shutting readers out each time would cost too much.
+func (tx *Tx) EraseLater() error {
+	if err := tx.check(tx.s, true); err != nil {
+		return err
+	}
+	return tx.b.Bucket(bucketMeta).Put(metaScrub, []byte{1})
+}
+
+// FinishErase overwrites what EraseLater has left, and what a crash has kept from being overwritten. It does nothing where there is nothing.
+func (s *Store) FinishErase(ctx context.Context) error {
 	pending := false
 	err := s.View(ctx, func(tx *Tx) error {
 		pending = tx.b.Bucket(bucketMeta).Get(metaScrub) != nil

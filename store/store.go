@@ -223,7 +223,7 @@ func open(ctx context.Context, path string, o Options, lock *fileLock) (_ *Store
 	if err := s.openSpools(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.finishScrub(ctx); err != nil {
+	if err := s.FinishErase(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.migrate(ctx); err != nil {

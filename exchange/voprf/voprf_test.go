@@ -10,12 +10,14 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"testing/cryptotest"
 
 	"github.com/oasisprotocol/curve25519-voi/curve"
 	"github.com/oasisprotocol/curve25519-voi/curve/scalar"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"ihyid/exchange/answer"
 	"ihyid/exchange/merkle"
 )
 
@@ -466,4 +468,78 @@ func FuzzPoints(f *testing.F) {
 			t.Fatal("a second encoding of a key")
 		}
 	})
+}
+
+// With a generator of randomness that is stuck, proofs of different statements or by different keys still never share a nonce: two such proofs would give the key away.
+func TestProofNoncesWithoutRandomness(t *testing.T) {
+	nonce := func(k *Key, points []byte) string {
+		cryptotest.SetGlobalRandom(t, 1) // the same bytes each time
+		evaluated, proof, err := k.Evaluate(context.Background(), points)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := k.Public().Verify(context.Background(), points, evaluated, proof[:]); err != nil {
+			t.Fatal(err)
+		}
+		var t2 curve.RistrettoPoint
+		t2.DoubleScalarMulBasepointVartime(mustScalar(t, proof[:32]), &k.public.point, mustScalar(t, proof[32:]))
+		var enc [PointSize]byte
+		encode(enc[:], &t2)
+		return string(enc[:])
+	}
+	k, other := mustKey(t), mustKey(t)
+	points := mustBlind(t, nil, 1).Points
+	if nonce(k, points) != nonce(k, points) {
+		t.Fatal("the randomness is not stuck: this test shows nothing")
+	}
+	seen := map[string]string{}
+	for name, n := range map[string]string{
+		"the batch": nonce(k, points), "another key": nonce(other, points), "other points": nonce(k, mustBlind(t, nil, 2).Points),
+		"a point less": nonce(k, points[:len(points)-PointSize]), "another order": nonce(k, append(bytes.Clone(points[PointSize:]), points[:PointSize]...)),
+	} {
+		if was, ok := seen[n]; ok {
+			t.Errorf("%s and %s have one nonce", name, was)
+		}
+		seen[n] = name
+	}
+}
+
+// Two digests whose tags are equal (one chance in 2^128 for each pair; here the outputs are made up) are no set, and a claim of such a tag opens for
+// none but the digest behind it.
+func TestTagsThatCollide(t *testing.T) {
+	k := mustKey(t)
+	digests := [][DigestSize]byte{{1}, {2}}
+	out := make([]Output, 2)
+	if err := k.Outputs(context.Background(), digests, out); err != nil {
+		t.Fatal(err)
+	}
+	twin := out[1]
+	copy(twin[:TagSize], out[0][:TagSize])
+	if _, err := NewTagSet([]Output{out[0], twin}, [32]byte{}); !errors.Is(err, ErrDuplicate) {
+		t.Errorf("a set of two equal tags: %v", err)
+	}
+	set, err := Blind(context.Background(), digests, [32]byte{3}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transcript := [32]byte{4}
+	// The initiator has the first; the responder has the second, under the same tag.
+	c, err := set.Claim(0, 0, answer.Row{5}, &out[0], &transcript)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point := [PointSize]byte(set.Points[int(set.At(0))*PointSize:])
+	check := func(digest *[DigestSize]byte, out *Output) int {
+		untrue, err := CheckClaims(context.Background(), &transcript, []Opening{{Claim: c, Point: point, Digest: digest, Output: out}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(untrue)
+	}
+	if check(&digests[0], &out[0]) != 0 {
+		t.Error("a true claim is refused")
+	}
+	if check(&digests[1], &twin) != 1 {
+		t.Error("a claim of one digest passes as one of another with the same tag")
+	}
 }
