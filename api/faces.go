@@ -68,6 +68,7 @@ type Agreements interface {
 	ApproveExchange(ctx context.Context, id string, versions ...uint64) (exchange.Exchange, error)
 	RefuseExchange(ctx context.Context, id, reason string, versions ...uint64) (exchange.Exchange, error)
 	ExcuseExchange(ctx context.Context, id, reason string, versions ...uint64) (exchange.Exchange, error)
+	CancelExchange(ctx context.Context, id string, c exchange.Cancellation, versions ...uint64) (exchange.Exchange, error)
 }
 
 // Exchanges is what was exchanged with other nodes, and its receipts.

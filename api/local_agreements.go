@@ -44,6 +44,15 @@ type reasonByID struct {
 	}
 }
 
+type cancelInput struct {
+	IfMatch
+	ID   string `path:"id" doc:"Its id." maxLength:"128"`
+	Body struct {
+		Reason string `json:"reason,omitempty" maxLength:"200" doc:"Why, for this node's own record; the peer is not told."`
+		Yes    bool   `json:"yes,omitempty" doc:"Also where one side may know the result already."`
+	}
+}
+
 func (s *Server) operateAgreements(h huma.API) {
 	const tag = "Agreements"
 	op := post("agreements-propose", "/agreements", tag, "Propose to a peer what may be exchanged without asking each time")
@@ -104,6 +113,15 @@ func (s *Server) operateAgreements(h huma.API) {
 				return s.node.RefuseExchange(ctx, in.ID, in.Body.Reason, versions...)
 			})
 		})
+	op = post("exchanges-cancel", "/exchanges/{id}/cancel", "Exchanges", "Cancel an exchange that waits, runs or is stuck")
+	op.Description = "It ends here at once, and what it found is removed; its signed messages stay. The peer is told when it can be reached. " +
+		"Where one side may know something of the result already, `yes` has to be true: the answer without it says what follows. " +
+		"Once this node has signed the receipt, the exchange is not cancelled any more."
+	operate(h, op, func(ctx context.Context, in *cancelInput) (*tagged[exchange.Exchange], error) {
+		return under(in.IfMatch, func(versions ...uint64) (exchange.Exchange, error) {
+			return s.node.CancelExchange(ctx, in.ID, exchange.Cancellation{Reason: in.Body.Reason, Yes: in.Body.Yes}, versions...)
+		})
+	})
 	op = post("exchanges-excuse", "/exchanges/{id}/excuse", "Exchanges", "Excuse a peer from finishing an exchange")
 	op.Description = "For an exchange that the peer left after this node had given it something. Until it is finished or excused the peer can open no other. The signed record of it stays; a reason is needed."
 	operate(h, op, func(ctx context.Context, in *reasonByID) (*tagged[exchange.Exchange], error) {

@@ -26,7 +26,7 @@ import (
 // The codes and statuses that clients rely on. A row may be added; a changed one breaks them.
 var stable = map[string]int{
 	"invalid": 400, "unauthorized": 401, "second-factor": 401, "sign-in-provider": 502, "forbidden": 403, "token": 401, "presentation": 403, "challenge": 403, "unknown-peer": 403, "peer-suspended": 403,
-	"not-found": 404, "unknown-exchange": 404, "method-not-allowed": 405, "not-acceptable": 406, "timeout": 408, "peer-state": 409, "epoch": 409, "unfinished": 409, "budget": 403,
+	"not-found": 404, "unknown-exchange": 404, "method-not-allowed": 405, "not-acceptable": 406, "timeout": 408, "peer-state": 409, "epoch": 409, "unfinished": 409, "cancelled": 409, "budget": 403,
 	"exchange-state": 409, "mismatch": 409, "conflict": 409, "precondition-failed": 412, "too-large": 413, "unsupported-media-type": 415, "validation": 422,
 	"unknown-profile": 422, "commitment": 422, "file": 422, "unsupported": 422, "too-many": 429, "internal": 500, "unreachable": 502, "peer-error": 502,
 	"did-resolution": 502, "busy": 503, "stopping": 503, "index-building": 503, "not-ready": 503,

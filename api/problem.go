@@ -68,6 +68,7 @@ var problemTypes = []ProblemType{
 	{codeNotAcceptable, http.StatusNotAcceptable, "None of the accepted content types can be given", 0},
 	{codeTimeout, http.StatusRequestTimeout, "The request arrived too slowly", 0},
 	{exchange.CodeEpoch, http.StatusConflict, "The epoch is over", 0},
+	{exchange.CodeCancelled, http.StatusConflict, "The exchange was cancelled", 0},
 	{exchange.CodeUnfinished, http.StatusConflict, "An earlier exchange was left unfinished", 0},
 	{exchange.CodeBudget, http.StatusForbidden, "A budget of the agreement is used up", 0},
 	{exchange.CodePeerState, http.StatusConflict, "The peer is not in a state that allows this", 0},

@@ -75,6 +75,9 @@ func (n *fakeNode) RollEpochs(context.Context, string) (int, error) { return 0, 
 func (n *fakeNode) ApproveExchange(context.Context, string, ...uint64) (exchange.Exchange, error) {
 	return exchange.Exchange{}, n.err
 }
+func (n *fakeNode) CancelExchange(context.Context, string, exchange.Cancellation, ...uint64) (exchange.Exchange, error) {
+	return exchange.Exchange{}, n.err
+}
 func (n *fakeNode) ExcuseExchange(context.Context, string, string, ...uint64) (exchange.Exchange, error) {
 	return exchange.Exchange{}, n.err
 }

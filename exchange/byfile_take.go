@@ -68,6 +68,17 @@ func (n *Node) ImportStep(ctx context.Context, in io.Reader) (StepFile, error) {
 	return take(ctx, r, e, &f, number, peer)
 }
 
+// endedHere tells this node's people that a file comes too late.
+func endedHere(s *session) error {
+	switch s.Cancelled {
+	case cancelledHere:
+		return fail(CodeCancelled, "exchange %s was cancelled at this node on %s, so this file was not taken. Tell the other side, so that they cancel it too: ihyid exchange cancel %s", s.ID, timeText(s.Finished), s.ID)
+	case cancelledThere:
+		return fail(CodeCancelled, "the other side cancelled exchange %s; this node was told on %s, so this file was not taken", s.ID, timeText(s.Finished))
+	}
+	return fail(CodeExchangeState, "exchange %s has failed here (%s); begin a new one", s.ID, s.Error)
+}
+
 // badFile gives a failure to open a file its code. What is not the file's fault stays as it is.
 func badFile(err error) error {
 	for _, of := range []error{
@@ -199,7 +210,7 @@ func (n *Node) takeRequests(ctx context.Context, r *sealedfile.Reader, e *envelo
 	challenge, protocol := "", ""
 	if s != nil {
 		if s.State == StateFailed {
-			return StepFile{}, failedHere(s)
+			return StepFile{}, endedHere(s)
 		}
 		challenge, protocol = s.Challenge, s.Protocol
 		if err := inOrder(s, number); err != nil {
@@ -367,7 +378,7 @@ func (n *Node) takeReplies(ctx context.Context, r *sealedfile.Reader, e *envelop
 		return n.knownFile(r, s, c)
 	}
 	if s.State == StateFailed {
-		return StepFile{}, fail(CodeExchangeState, "exchange %s has failed here (%s); begin a new one", s.ID, s.Error)
+		return StepFile{}, endedHere(s)
 	}
 	if err := inOrder(s, number); err != nil {
 		return StepFile{}, err

@@ -31,6 +31,7 @@ const (
 	CodePrecondition    Code = "precondition-failed" // not any more the version that the caller read
 	CodeResolution      Code = "did-resolution"      // a DID could not be resolved
 	CodeUnfinished      Code = "unfinished"          // an exchange was left after the result was known
+	CodeCancelled       Code = "cancelled"           // an operator ended the exchange, on one side or the other
 	CodeEpoch           Code = "epoch"               // the epoch is over, or what stands in it is not what the other side means
 	CodeBudget          Code = "budget"              // a budget of the agreement is used up
 	CodeFile            Code = "file"                // a file of an exchange that cannot be taken

@@ -132,6 +132,7 @@ func (n *Node) initiate(ctx context.Context, t *jobs.Task) error {
 		case temporary(err):
 			return jobs.Later(n.pause(ctx, p.Exchange), err)
 		}
+		err = cancelledByPeer(err)
 		if end := n.giveUp(ctx, p.Exchange, err); end != nil {
 			return end
 		}
@@ -165,14 +166,6 @@ func (n *Node) pause(ctx context.Context, id string) time.Duration {
 	}
 	return pauseSince(n.now().Sub(s.Updated), 5*time.Minute)
 }
-
-// cancelled ends an exchange whose job this node's people have cancelled.
-func (n *Node) cancelled(ctx context.Context, id string) error {
-	err := n.giveUp(context.WithoutCancel(ctx), id, errCancelled)
-	return errors.Join(context.Cause(ctx), err)
-}
-
-var errCancelled = errors.New("it was cancelled at this node")
 
 // giveUp ends an exchange that cannot go on.
 func (n *Node) giveUp(ctx context.Context, id string, why error) error {
@@ -396,6 +389,9 @@ func (n *Node) progress(ctx context.Context, t *jobs.Task, s *session, to peerAd
 		var p Progress
 		if err := json.Unmarshal(body, &p); err != nil {
 			return nil, fail(CodePeerError, "the other node's progress cannot be read")
+		}
+		if p.State == StateFailed && p.Error == string(CodeCancelled) {
+			return nil, errCancelledThere
 		}
 		if p.State == StateFailed {
 			return nil, fail(CodePeerError, "the exchange failed at the other node: %s", oneLine(p.Error, 300))

@@ -1,7 +1,9 @@
 package exchange
 
 import (
+	"context"
 	"sync"
+	"time"
 )
 
 // sessionLocks serialises what happens to one exchange: its job, messages of its peer, its chunks.
@@ -29,6 +31,22 @@ func (l *sessionLocks) lock(id string) (unlock func()) {
 	l.mu.Unlock()
 	k.mu.Lock()
 	return func() { l.unlock(id, k) }
+}
+
+// lockWithin locks if that can be had in time.
+func (l *sessionLocks) lockWithin(ctx context.Context, id string, patience time.Duration) (unlock func(), ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		if unlock, ok = l.tryLock(id); ok {
+			return unlock, true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, false
+		case <-time.After(wait):
+		}
+	}
 }
 
 // tryLock locks if nobody holds the lock.

@@ -43,6 +43,8 @@ const (
 	kindReceiptReply         kind = "IhyidReceiptOffered"
 	kindCompletion           kind = "IhyidReceiptCompletion"
 	kindCompletionReply      kind = "IhyidReceiptCompleted"
+	kindCancellation         kind = "IhyidCancellation" // of an exchange, by either side
+	kindCancellationReply    kind = "IhyidCancellationReceived"
 	kindFile                 kind = "IhyidFile" // stands first in what is carried as a file
 	typeOrganisation              = "IhyidOrganisationCredential"
 	typeReceipt                   = "IhyidMatchReceipt"

@@ -211,6 +211,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		n.jobs.Handle(jobInitiate, n.initiate)
 		n.jobs.Handle(jobRespond, n.respond)
 		n.jobs.Handle(jobAnswerFile, n.answerFile)
+		n.jobs.Handle(jobCancellation, n.tellCancelled)
 		n.jobs.Handle(jobDeliver, n.deliverDecision)
 		n.jobs.Handle(jobAgreement, n.deliverAgreement)
 		n.jobs.Handle(jobs.KindRotateKeys, jobs.RotateKeys(n.store))

@@ -70,6 +70,7 @@ var handlers = map[kind]handler{
 	kindConsent:        {false, (*Node).onConsent},
 	kindReceiptRequest: {false, (*Node).onReceiptRequest},
 	kindCompletion:     {false, (*Node).onCompletion},
+	kindCancellation:   {false, (*Node).onCancellation},
 }
 
 // handsOver is how many credentials a message may hand over beside its own. All that it holds is kept.
@@ -121,7 +122,7 @@ func (n *Node) message(ctx context.Context, presentation []byte) (Reply, error) 
 	if peer, err = n.admit(ctx, m, peer, h.open); err != nil {
 		return Reply{}, err
 	}
-	if s, err := n.session(ctx, e.Exchange); err == nil && s.ByFile && s.Peer == m.From {
+	if s, err := n.session(ctx, e.Exchange); err == nil && s.ByFile && s.Peer == m.From && m.Kind != kindCancellation {
 		return Reply{}, fail(CodeConflict, "this exchange is carried by files; it ends as it began")
 	}
 	r, err := h.handle(n, ctx, m, peer)

@@ -252,6 +252,12 @@ func (n *Node) ofSender(ctx context.Context, m *message, id string) (*session, e
 // failedHere tells a peer that an exchange has ended. What went wrong is told in the protocol's words only: the node's own words may say more
 // than a peer should know of it.
 func failedHere(s *session) error {
+	switch s.Cancelled {
+	case cancelledHere:
+		return fail(CodeCancelled, "this exchange was cancelled at the other node on %s; begin a new one", timeText(s.Finished))
+	case cancelledThere:
+		return fail(CodeCancelled, "this exchange was cancelled on %s, as you said; begin a new one", timeText(s.Finished))
+	}
 	return fail(CodeExchangeState, "this exchange has failed at the other node (%s); begin a new one", peerReason(s))
 }
 

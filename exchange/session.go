@@ -69,6 +69,10 @@ type session struct {
 	Excused    string                        `json:"excused,omitempty"`   // why that is nothing to hold against it
 	Previous   string                        `json:"previous,omitempty"`
 
+	Cancelled    string `json:"cancelled,omitempty"`     // "here" or "peer": whose people ended it
+	CancelReason string `json:"cancel_reason,omitempty"` // why, if ours did
+	Undelivered  bool   `json:"undelivered,omitempty"`   // the peer has not been told of it yet
+
 	Token       string    `json:"token,omitempty"` // initiator: the token; responder: its hash
 	TokenExpiry time.Time `json:"token_expiry,omitzero"`
 
@@ -205,7 +209,9 @@ func dropAll[T any](tx *store.Tx, c *store.Collection[T], prefix string) error {
 // endSession ends an exchange as failed. What it stored for later steps and what it found are removed; messages are kept as evidence. The token
 // stays good for its time, so that the initiator can learn of the end.
 func (n *Node) endSession(ctx context.Context, s *session, why error) error {
-	if s.Role == Responder {
+	if CodeOf(why) == CodeCancelled {
+		why = n.markCancelled(s, why)
+	} else if s.Role == Responder {
 		switch s.State {
 		case StateClaiming, StateAnswering:
 			why = fmt.Errorf("%w; the other side had received our claims and never finished (unilateral)", why)
@@ -213,14 +219,19 @@ func (n *Node) endSession(ctx context.Context, s *session, why error) error {
 			why = fmt.Errorf("%w; we had signed the receipt, the other side never did (unilateral)", why)
 		}
 	}
-	var record *letter
+	var record, told *letter
+	var err error
 	if s.gave() {
-		var err error
 		if record, err = n.signUnilateral(ctx, s); err != nil {
 			return err
 		}
 	}
-	s.Owed = s.owes(why)
+	if s.Cancelled == cancelledHere {
+		if told, err = n.signCancellation(ctx, s); err != nil {
+			return err
+		}
+	}
+	s.Owed, s.Undelivered = s.owes(why), told != nil
 	s.State, s.Error, s.Code = StateFailed, oneLine(why.Error(), 500), CodeOf(why)
 	s.InCommon, s.Possible, s.Pairs, s.Maybes = 0, 0, 0, 0
 	return n.store.Update(ctx, func(tx *store.Tx) error {
@@ -229,6 +240,14 @@ func (n *Node) endSession(ctx context.Context, s *session, why error) error {
 		}
 		if record != nil {
 			if err := n.kept.letters.Put(tx, letterKey(s.ID, typeUnilateral), *record); err != nil {
+				return err
+			}
+		}
+		if told != nil {
+			if _, err := n.jobs.Enqueue(tx, jobCancellation, sessionParams{Exchange: s.ID}); err != nil {
+				return err
+			}
+			if err := n.kept.letters.Put(tx, letterKey(s.ID, kindCancellation), *told); err != nil {
 				return err
 			}
 		}
@@ -303,6 +322,7 @@ func (n *Node) view(s *session, peerName string) Exchange {
 	}
 	e.Seconds = end.Sub(s.Created).Seconds()
 	e.Carry = s.carry()
+	e.Cancelled, e.CancelReason, e.Undelivered = s.Cancelled, s.CancelReason, s.Undelivered
 	e.Evaluated, e.Unfinished, e.Excused = s.Evaluated, s.unfinished(), s.Excused
 	if s.State == StateDone { // before that the result belongs to nobody
 		e.Receipt, e.InCommon, e.Possible = s.ID, s.InCommon, s.Possible
@@ -435,10 +455,16 @@ func (n *Node) expire(ctx context.Context, id string) error {
 	if err != nil || s.State.Finished() {
 		return err
 	}
-	if why := n.overdue(ctx, s); why != nil {
-		return n.endSession(ctx, s, why)
+	why := n.overdue(ctx, s)
+	if why == nil {
+		return nil
 	}
-	return nil
+	if errors.Is(why, errCancelled) { // before its job ran, or while the node stopped
+		if err := n.mayCancel(ctx, s, true); err != nil {
+			return n.revive(ctx, s)
+		}
+	}
+	return n.endSession(ctx, s, why)
 }
 
 func (n *Node) seed() ([]byte, error) {

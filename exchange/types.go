@@ -127,6 +127,9 @@ type Exchange struct {
 	Evaluated     uint64     `json:"evaluated,omitempty"`  // as responder: points of the peer that this node evaluated in it
 	Unfinished    bool       `json:"unfinished,omitempty"` // the peer left it after it was given something; it may open no other until this is excused
 	Excused       string     `json:"excused,omitempty"`    // why it need not be finished
+	Cancelled     string     `json:"cancelled,omitempty"`  // "here" or "peer": whose people ended it before its time
+	CancelReason  string     `json:"cancel_reason,omitempty"`
+	Undelivered   bool       `json:"undelivered,omitempty"` // cancelled here: the peer has not been told yet; it is tried again by itself
 	Receipt       string     `json:"receipt,omitempty"`
 	Version       uint64     `json:"version"` // one more with every step
 	Error         string     `json:"error,omitempty"`

@@ -2,7 +2,6 @@ package exchange
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -56,10 +55,11 @@ func (s *session) gave() bool {
 // unfinished reports whether the peer still has to finish the exchange, or to explain why it did not.
 func (s *session) unfinished() bool { return s.Owed && s.Excused == "" }
 
-// owes reports whether an exchange that ends because of why leaves its peer owing something: not if this node's own people ended it, or rolled its epoch, nor if the
-// peer came to finish and what it builds on stood no more. That the time of an epoch passes forgives nothing.
+// owes reports whether an exchange that ends because of why leaves its peer owing something: not if this node's own people refused it or the peer, or rolled its epoch, nor if
+// the peer came to finish and what it builds on stood no more. That the time of an epoch passes forgives nothing. Where people cancelled it, on either side, it does owe:
+// who was given something may have left with it before, and to forgive that takes ExcuseExchange.
 func (s *session) owes(why error) bool {
-	return s.gave() && !errors.Is(why, errCancelled) && CodeOf(why) != CodePeerState && CodeOf(why) != CodeEpoch
+	return s.gave() && CodeOf(why) != CodePeerState && CodeOf(why) != CodeEpoch
 }
 
 // notApproved says why an exchange with a peer cannot go on: by a decision of this node's people, or, by another code, because the peer changed its keys. That is its own doing

@@ -25,6 +25,9 @@ type manual struct {
 	pk         string
 }
 
+// errGivenUp ends an exchange so that its peer owes nothing.
+var errGivenUp = fail(CodePeerState, "the test gave it up")
+
 func (m *manual) to() peerAddress {
 	return peerAddress{DID: m.b.DID(), Endpoint: "https://b.example/node"}
 }
@@ -158,7 +161,7 @@ func TestHostilePoints(t *testing.T) {
 			if body, err := m.get(setEvaluated, 0); err == nil || body != nil {
 				t.Errorf("%d bytes were evaluated", len(body))
 			}
-			must(t, b.giveUp(t.Context(), m.id, errCancelled))
+			must(t, b.giveUp(t.Context(), m.id, errGivenUp))
 		})
 	}
 	t.Run("repeated", func(t *testing.T) {
@@ -172,7 +175,7 @@ func TestHostilePoints(t *testing.T) {
 		if err := m.put(setBundle, 0, points); CodeOf(err) != CodeCommitment {
 			t.Errorf("%v", err)
 		}
-		must(t, b.giveUp(t.Context(), m.id, errCancelled))
+		must(t, b.giveUp(t.Context(), m.id, errGivenUp))
 	})
 	t.Run("more than committed", func(t *testing.T) {
 		m := openVOPRF(t, a, b, set.Points)
@@ -200,7 +203,7 @@ func TestHostilePoints(t *testing.T) {
 		if _, err := m.claim(nil); err == nil || !strings.Contains(err.Error(), "not at that step") {
 			t.Errorf("claims before the points: %v", err)
 		}
-		must(t, b.giveUp(t.Context(), m.id, errCancelled))
+		must(t, b.giveUp(t.Context(), m.id, errGivenUp))
 	})
 }
 
@@ -216,7 +219,7 @@ func TestHostileClaims(t *testing.T) {
 	row := answer.Row(bytes.Repeat([]byte{7}, 16))
 	old, err := firstSet.Claim(0, 0, row, &firstOut[0], &first.transcript)
 	must(t, err)
-	must(t, b.giveUp(t.Context(), first.id, errCancelled))
+	must(t, b.giveUp(t.Context(), first.id, errGivenUp))
 
 	for name, tc := range map[string]struct {
 		digests [][32]byte
@@ -320,7 +323,7 @@ func TestHostileResponder(t *testing.T) {
 		old[s], err = m.get(s, 0)
 		must(t, err)
 	}
-	must(t, b.giveUp(t.Context(), m.id, errCancelled))
+	must(t, b.giveUp(t.Context(), m.id, errGivenUp))
 	type fault struct {
 		set  string                                              // of the chunk to be changed
 		body func(good []byte, old []byte, points []byte) []byte // the chunk changed; old is that of an earlier exchange
@@ -433,7 +436,7 @@ func TestHostileResponder(t *testing.T) {
 				t.Error("there is a receipt of it")
 			}
 			w.intercept = nil
-			must(t, b.giveUp(t.Context(), e.ID, errCancelled))
+			must(t, b.giveUp(t.Context(), e.ID, errGivenUp))
 		})
 	}
 }

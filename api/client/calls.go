@@ -506,6 +506,11 @@ func (c *Client) RefuseExchange(ctx context.Context, id, reason string) (exchang
 	return call[exchange.Exchange](ctx, c, http.MethodPost, at("exchanges", id, "refuse"), nil, map[string]string{"reason": reason})
 }
 
+// CancelExchange ends an exchange that has not ended. Where one side may know the result already, that has to be meant: c.Yes.
+func (c *Client) CancelExchange(ctx context.Context, id string, how exchange.Cancellation) (exchange.Exchange, error) {
+	return call[exchange.Exchange](ctx, c, http.MethodPost, at("exchanges", id, "cancel"), nil, map[string]any{"reason": how.Reason, "yes": how.Yes})
+}
+
 // ExcuseExchange excuses a peer from finishing an exchange that it left after the node had given it something.
 func (c *Client) ExcuseExchange(ctx context.Context, id, reason string) (exchange.Exchange, error) {
 	return call[exchange.Exchange](ctx, c, http.MethodPost, at("exchanges", id, "excuse"), nil, map[string]string{"reason": reason})

@@ -184,6 +184,7 @@ var rows = []Row{
 	record("exchanges-approve", operating, ScopeExchangesWrite),
 	record("exchanges-refuse", operating, ScopeExchangesWrite),
 	record("exchanges-excuse", operating, ScopeExchangesWrite),
+	record("exchanges-cancel", operating, ScopeExchangesWrite),
 
 	// Receipts.
 	read("receipts-list", reading, ScopeReceiptsRead),

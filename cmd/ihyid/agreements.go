@@ -172,7 +172,7 @@ func (a *app) showAgreement(g exchange.Agreement) error {
 	return nil
 }
 
-// exchangeDecide are exchange approve, refuse and excuse.
+// exchangeDecide are exchange approve, refuse, excuse and cancel.
 func (a *app) exchangeDecide() []*cobra.Command {
 	var reason string
 	run := func(act func(*client.Client, context.Context, string) (exchange.Exchange, error)) func(*cobra.Command, []string) error {
@@ -202,5 +202,17 @@ func (a *app) exchangeDecide() []*cobra.Command {
 			return c.ExcuseExchange(ctx, id, reason)
 		})}
 	excuse.Flags().StringVar(&reason, "reason", "", "why, for the record; needed")
-	return []*cobra.Command{approve, refuse, excuse}
+	var yes bool
+	cancel := &cobra.Command{Use: "cancel ID", Short: "End an exchange that waits, runs or is stuck", Args: cobra.ExactArgs(1),
+		Long: "End an exchange here at once, whichever side began it, over the network or by file. What it found is removed, its signed\n" +
+			"messages are kept, and the other side is told when it can be reached.\n\n" +
+			"Where one side may know something of the result already, --yes is needed; without it the command says what would follow.\n" +
+			"Once this node has signed the receipt, an exchange cannot be cancelled any more.",
+		Example: `  ihyid exchange cancel 5f0c... --reason "wrong list"`,
+		RunE: run(func(c *client.Client, ctx context.Context, id string) (exchange.Exchange, error) {
+			return c.CancelExchange(ctx, id, exchange.Cancellation{Reason: reason, Yes: yes})
+		})}
+	cancel.Flags().StringVar(&reason, "reason", "", "why, for this node's own record; the other side is not told")
+	cancel.Flags().BoolVar(&yes, "yes", false, "also where one side may know the result already")
+	return []*cobra.Command{approve, refuse, excuse, cancel}
 }

@@ -165,7 +165,7 @@ func (a *app) showExchange(e exchange.Exchange) error {
 		"took", fmt.Sprintf("%.1f s", e.Seconds), "peer", strings.TrimSpace(e.PeerName+" ("+e.Peer+")"), "our role", e.Role,
 		"profile", e.Profile, "profile digest", e.ProfileDigest, "protocol", e.Protocol, "purpose", e.Purpose,
 		"entries sent", number(e.OwnCount), "entries received", number(e.PeerCount),
-		"points evaluated", evaluated, "excused", e.Excused, "receipt", e.Receipt, "job", e.Job, "version", e.Version, "created", when(e.Created), "finished", finished); err != nil {
+		"points evaluated", evaluated, "excused", e.Excused, "cancelled", cancelledBy(e), "why", e.CancelReason, "receipt", e.Receipt, "job", e.Job, "version", e.Version, "created", when(e.Created), "finished", finished); err != nil {
 		return err
 	}
 	if e.Carry != nil {
@@ -181,7 +181,12 @@ func (a *app) showExchange(e exchange.Exchange) error {
 			}
 		}
 	}
-	if e.Unfinished {
+	if e.Undelivered {
+		a.say("The other side has not been told yet: this node tells it as soon as it can be reached. If no network joins you, tell them, so that they cancel it too.")
+	}
+	if e.Unfinished && e.Cancelled != "" {
+		a.say("They had been given something of the result before, and can open no other exchange until this one is excused: ihyid exchange excuse %s --reason ...\nThe signed record: ihyid exchange presentations %s", e.ID, e.ID)
+	} else if e.Unfinished {
 		a.say("They left it after we had given them something, and can open no other. When they have explained: ihyid exchange excuse %s --reason ...\nThe signed record: ihyid exchange presentations %s", e.ID, e.ID)
 	}
 	if e.State == exchange.StateDone {
@@ -193,6 +198,10 @@ func (a *app) showExchange(e exchange.Exchange) error {
 		}
 	}
 	return nil
+}
+
+func cancelledBy(e exchange.Exchange) string {
+	return map[string]string{"here": "by us", "peer": "by the other side"}[e.Cancelled]
 }
 
 func (a *app) exchangeList() *cobra.Command {

@@ -51,6 +51,7 @@ var commandOperations = map[string][]string{
 	"exchange export-step":        {"exchanges-show", "exchanges-export-step", "jobs-events", "jobs-show"},
 	"exchange import-step":        {"exchanges-import-step", "exchanges-export-step", "exchanges-show", "jobs-events", "jobs-show"},
 	"exchange excuse":             {"exchanges-excuse"},
+	"exchange cancel":             {"exchanges-cancel"},
 	"contacts search":             {"contacts-search"},
 	"contacts add":                {"contacts-create"},
 	"contacts edit":               {"contacts-update"},

@@ -25,7 +25,7 @@ var commandArguments = map[string]string{
 	"peers resume": "DID", "peers fingerprint": "DID", "peers confirm": "DID 00000", "peers remove": "DID", "peers agree": "DID --purpose x", "peers roll": "DID",
 	"agreements list": "", "agreements show": "HEX", "agreements approve": "HEX", "agreements refuse": "HEX", "agreements end": "HEX",
 	"keys list": "", "keys rotate": "--purpose authentication", "keys retire": "HEX", "exchange run": "--peer DID --purpose x", "exchange list": "", "exchange show": "HEX",
-	"exchange matches": "HEX", "exchange presentations": "HEX", "exchange approve": "HEX", "exchange refuse": "HEX", "exchange excuse": "HEX --reason x",
+	"exchange matches": "HEX", "exchange presentations": "HEX", "exchange approve": "HEX", "exchange refuse": "HEX", "exchange excuse": "HEX --reason x", "exchange cancel": "HEX",
 	"exchange export-step": "HEX --out OUT", "exchange import-step": "LIST", "receipts list": "", "receipts export": "HEX",
 	"receipts revoke": "HEX --reason x", "receipts suspend": "HEX --reason x", "receipts reinstate": "HEX", "jobs list": "", "jobs show": "4711", "jobs cancel": "4711",
 	"profiles list": "", "profiles show": "soundex/1", "did flush": "", "users add": "new --role checker --password-file PASSWORD", "users list": "",
