@@ -245,12 +245,15 @@ func (r *Register) importRows(ctx context.Context, t *jobs.Task, rows *list.Read
 			}
 		}
 	})
-	k := &keeper{r: r, t: t, p: p, header: rows.Header(), cursor: cursor}
+	k := &keeper{r: r, t: t, p: p, header: rows.Header(), cursor: cursor, seen: newSeen()}
+	if cursor.Resume.Line > 0 {
+		var err error
+		if k.seen, err = r.recall(ctx, p, cursor.Resume); err != nil {
+			return err
+		}
+	}
 	if k.header.Format == list.JSONL && p.Options.Empty == EmptyClears {
 		return fmt.Errorf("%w: a JSON Lines list does not tell an empty field from one that is left out, so it cannot clear fields", ErrOptions)
-	}
-	if p.Options.DryRun {
-		k.seen = map[uint64]uint64{}
 	}
 	for _, c := range k.header.Columns {
 		if f, ok := contacts.ParseField(c.Field); ok {
@@ -299,9 +302,9 @@ func (r *Register) prepareBatch(ctx context.Context, b *prepared, preview bool) 
 }
 
 func (r *Register) readBatch(ctx context.Context, rows *list.Reader, job string, p *importParams) *prepared {
-	b := &prepared{rows: make([]list.Row, 0, importBatch)}
+	b := &prepared{rows: make([]list.Row, 0, r.batch)}
 	good := 0
-	for len(b.rows) < importBatch {
+	for len(b.rows) < r.batch {
 		row, err := rows.Next()
 		if err == io.EOF {
 			b.last = true

@@ -2,7 +2,6 @@ package register
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,7 +23,7 @@ type keeper struct {
 	columns [contacts.NumFields]bool // fields that the list has a column for
 	unknown func() []string
 	cursor  *importCursor
-	seen    map[uint64]uint64 // preview: what rows so far are known by → their content
+	seen    seen
 }
 
 // keep is the transaction of one batch: contacts, indexes, pairs, the report and the cursor, or nothing.
@@ -86,29 +85,8 @@ const tentative = 1 << 62
 // errTry ends the transaction of a preview, so that nothing of it stays.
 var errTry = errors.New("a preview changes nothing")
 
-// maxSeen is how many rows of a list a preview remembers, to find those that stand there twice far apart: some 200 MiB.
-const maxSeen = 4_000_000
-
 // try finds out what would become of a batch by doing it all and rolling it back.
 func (k *keeper) try(ctx context.Context, b *prepared, result *ImportResult) (report []Outcome, err error) {
-	// Rows of earlier batches are not in the register: they are found here.
-	idents := b.changes.ids
-	again := map[int]bool{}
-	for n, i := range idents.addOf {
-		term := binary.BigEndian.Uint64(idents.add[n].Term[:])
-		content := binary.BigEndian.Uint64(contentDigest(nil, &b.rows[i].Contact))
-		if was, ok := k.seen[term]; ok {
-			same := repeated(&b.rows[i], was == content, 0, "an earlier line")
-			b.rows[i].Err = &list.RowError{Line: same.Line, Field: same.Field, Reason: same.Reason}
-			if was == content {
-				again[b.rows[i].Line] = true
-			}
-			b.edits[i].skip = true
-		} else if len(k.seen) < maxSeen {
-			k.seen[term] = content
-		}
-	}
-	b.changes.skipCreated()
 	err = k.r.store.Update(ctx, func(tx *store.Tx) error {
 		if report, err = k.rows(tx, b, result); err != nil {
 			return err
@@ -120,11 +98,6 @@ func (k *keeper) try(ctx context.Context, b *prepared, result *ImportResult) (re
 	}
 	for i := range report {
 		o := &report[i]
-		if again[o.Line] {
-			*o = Outcome{Line: o.Line, Outcome: Duplicate}
-			result.Rejected--
-			result.Duplicates++
-		}
 		if o.Contact >= tentative {
 			o.Contact = 0
 		}
@@ -227,10 +200,21 @@ func (k *keeper) known(tx *store.Tx, b *prepared, outcomes []Outcome) (updates [
 			continue
 		}
 		inBatch[term] = i
-		if len(hits[n].Refs) == 0 {
+		was, again := k.seen.add(term, &row.Contact)
+		if len(hits[n].Refs) == 0 && !again {
 			continue
 		}
 		b.edits[i].skip = true
+		if again {
+			// Of an earlier batch. A preview has not kept it, so the register may know nothing of it.
+			outcomes[i] = repeated(row, was, 0, "an earlier line")
+			if refs := hits[n].Refs; len(refs) > 0 {
+				if outcomes[i].Contact, err = k.r.top(tx, refs[0]); err != nil {
+					return nil, nil, err
+				}
+			}
+			continue
+		}
 		if outcomes[i], err = u.row(row, hits[n].Refs, i); err != nil {
 			return nil, nil, err
 		}

@@ -55,7 +55,7 @@ func TestKnownRowGone(t *testing.T) {
 	if err := r.Delete(ctx, "x", first.ID); err != nil {
 		t.Fatal(err)
 	}
-	k := &keeper{r: r, p: &importParams{By: "x"}, cursor: &importCursor{}}
+	k := &keeper{r: r, p: &importParams{By: "x"}, cursor: &importCursor{}, seen: newSeen()}
 	var result ImportResult
 	var report []Outcome
 	err = s.Update(ctx, func(tx *store.Tx) (err error) {

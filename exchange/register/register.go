@@ -101,6 +101,7 @@ type Register struct {
 	retention   *store.Collection[Retention]
 	mappings    *store.Collection[Mapping]
 
+	batch     int // rows of an import in one transaction
 	importing sync.Mutex
 	counter   sync.Mutex
 	next      uint64 // number of the next contact; 0: not read yet
@@ -111,7 +112,7 @@ func New(o Options) (*Register, error) {
 	if o.Store == nil || o.Jobs == nil || o.Profile == nil {
 		return nil, errors.New("register: store, jobs and profile are needed")
 	}
-	r := &Register{store: o.Store, jobs: o.Jobs, profile: o.Profile, further: o.Indexes, now: o.Clock, log: o.Logger}
+	r := &Register{store: o.Store, jobs: o.Jobs, profile: o.Profile, further: o.Indexes, now: o.Clock, log: o.Logger, batch: importBatch}
 	r.encoders.New = func() any { return o.Profile.NewEncoder() }
 	if r.now == nil {
 		r.now = time.Now
