@@ -89,7 +89,7 @@ func (n *Node) signAgreementAgain(ctx context.Context, r *agreementRecord) (*agr
 		}
 	}
 	var out *agreementRecord
-	return out, n.store.Update(ctx, func(tx *store.Tx) error {
+	err = n.store.Update(ctx, func(tx *store.Tx) error {
 		now, err := n.kept.agreements.Get(tx, []byte(r.ID))
 		if err != nil {
 			return err
@@ -106,4 +106,5 @@ func (n *Node) signAgreementAgain(ctx context.Context, r *agreementRecord) (*agr
 		}
 		return n.writeAgreement(tx, &now)
 	})
+	return out, err // not in one statement: Go does not say which of the two would be evaluated first
 }

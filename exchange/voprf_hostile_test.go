@@ -375,7 +375,13 @@ func TestHostileResponder(t *testing.T) {
 			s.Epoch = ""
 			return nil
 		}, want: stopped("epoch cannot be read", "form")},
-		"tags cut short":           {set: setTags, body: func(good, _, _ []byte) []byte { return good[:len(good)-16] }, want: stopped("does not fit")},
+		"tags cut short": {set: setTags, body: func(good, _, _ []byte) []byte { return good[:len(good)-16] }, want: stopped("does not fit")},
+		"more tags than committed to": {set: setTags, body: func(good, _, _ []byte) []byte {
+			return append(bytes.Clone(good), bytes.Repeat([]byte{0xff}, 16)...)
+		}, want: stopped("does not fit", "could not be reached")},
+		"more answers than committed to": {set: setAnswers, body: func(good, _, _ []byte) []byte {
+			return append(bytes.Clone(good), bytes.Repeat([]byte{0xff}, answer.Size)...)
+		}, want: stopped("does not fit", "could not be reached")},
 		"tags reordered":           {set: setTags, body: func(good, _, _ []byte) []byte { return slicesOf(good[16:32], good[:16], good[32:]) }, want: stopped("does not fit")},
 		"tags of another exchange": {set: setTags, body: func(_, old, _ []byte) []byte { return old }, want: stopped("does not fit")},
 		"answers cut short":        {set: setAnswers, body: func(good, _, _ []byte) []byte { return good[:len(good)-answer.Size] }, want: stopped("does not fit")},
