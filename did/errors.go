@@ -100,9 +100,9 @@ type Error struct {
 	Err  error
 }
 
-// Error names the code, the DID and the cause.
+// Error says what kind of failure it is, with which DID, and why.
 func (e *Error) Error() string {
-	s := "did: " + string(e.Code)
+	s := e.Code.Title()
 	if e.DID != "" {
 		s += ": " + e.DID
 	}

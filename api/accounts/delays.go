@@ -156,6 +156,26 @@ func (a *Accounts) forgive(ctx context.Context, t attempt) error {
 	return a.keepDelays(ctx, map[string]delay{t.address: e}, []string{t.name})
 }
 
+// excuse takes back one attempt that was no failure and proved too little to forgive what was before: a right password, for which the second factor was not given yet.
+func (a *Accounts) excuse(ctx context.Context, t attempt) error {
+	a.delays.mu.Lock()
+	defer a.delays.mu.Unlock()
+	put, drop := map[string]delay{}, []string{}
+	for key, free := range map[string]int{t.name: freeOfName, t.address: freeOfAddress} {
+		e := a.delays.kept[key]
+		if e.Count--; e.Count <= 0 {
+			drop = append(drop, key)
+			continue
+		}
+		e.Until = time.Time{}
+		if w := wait(e.Count, free); w > 0 {
+			e.Until = e.Last.Add(w)
+		}
+		put[key] = e
+	}
+	return a.keepDelays(ctx, put, drop)
+}
+
 // networkOf gives what stands for an address: itself, and for IPv6 the /64 that one subscriber has.
 func networkOf(address string) string {
 	ip, err := netip.ParseAddr(address)

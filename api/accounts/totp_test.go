@@ -143,3 +143,47 @@ func TestSecondFactorIsNotGuessed(t *testing.T) {
 	}
 	t.Errorf("ten codes were tried without a delay: %v", err)
 }
+
+// TestAskedForTheCodeAfterwards: who gives the password first and the code when asked does nothing wrong, however many at one address do it; and
+// a password alone does not take back the codes that were guessed.
+func TestAskedForTheCodeAfterwards(t *testing.T) {
+	n := newNode(t, issuer)
+	a := n.add("fatima", policy.Admin)
+	drawn, err := n.BeginTOTP(t.Context(), a.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := func() string {
+		c, err := accounts.CodeAt(drawn.Secret, n.clock.now().Unix()/30, otp.AlgorithmSHA1, otp.DigitsSix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	if _, err := n.ConfirmTOTP(t.Context(), a.ID, code(), home); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 30 {
+		n.clock.pass(30 * time.Second)
+		if _, err := n.SignIn(t.Context(), "fatima", password, "", home); !errors.Is(err, accounts.ErrSecondFactor) {
+			t.Fatalf("%d: without the code: %v", i, err)
+		}
+		if _, err := n.SignIn(t.Context(), "fatima", password, code(), home); err != nil {
+			t.Fatalf("%d: with the code: %v", i, err)
+		}
+	}
+	const elsewhere = "192.0.2.77"
+	for i := range 10 {
+		var wait *accounts.DelayError
+		if _, err := n.SignIn(t.Context(), "fatima", password, "", elsewhere); errors.As(err, &wait) {
+			return
+		}
+		if _, err := n.SignIn(t.Context(), "fatima", password, "000000x", elsewhere); errors.As(err, &wait) {
+			if i < 3 {
+				t.Errorf("a delay after %d codes", i)
+			}
+			return
+		}
+	}
+	t.Error("ten codes were tried without a delay")
+}

@@ -122,7 +122,7 @@ func New(opts Options) (*Client, error) {
 	peers := transport(opts.PeerHeaderTimeout)
 	c.peerGet = &http.Client{Transport: peers, CheckRedirect: checkRedirect}
 	c.peer = &http.Client{Transport: peers, CheckRedirect: func(*http.Request, []*http.Request) error {
-		return fmt.Errorf("outbound: %w: this request has a body or credentials, which another address must not get; "+
+		return fmt.Errorf("%w: this request has a body or credentials, which another address must not get; "+
 			"the endpoint is to be named by its final URL", ErrRedirect)
 	}}
 	return c, nil
@@ -191,10 +191,10 @@ func checkURL(u *url.URL) error {
 
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > MaxRedirects {
-		return fmt.Errorf("outbound: %w: more than %d redirects", ErrRedirect, MaxRedirects)
+		return fmt.Errorf("%w: more than %d redirects", ErrRedirect, MaxRedirects)
 	}
 	if err := checkURL(req.URL); err != nil {
-		return fmt.Errorf("outbound: %w: %s redirects to an address that is not plain https: %w",
+		return fmt.Errorf("%w: %s redirects to an address that is not plain https: %w",
 			ErrInsecureRedirect, via[len(via)-1].URL.Host, err)
 	}
 	return nil
@@ -207,7 +207,7 @@ func (c *Client) Fetch(ctx context.Context, rawURL, accept string, maxBytes int6
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)
 	if err != nil {
-		return nil, "", fmt.Errorf("outbound: %w: it cannot be parsed", ErrNotHTTPS)
+		return nil, "", fmt.Errorf("%w: it cannot be parsed", ErrNotHTTPS)
 	}
 	if accept != "" {
 		req.Header.Set("Accept", accept)
@@ -250,7 +250,7 @@ func (c *Client) Do(ctx context.Context, req *http.Request, maxBytes int64) (*ht
 
 func (c *Client) send(client *http.Client, req *http.Request, maxBytes int64) (*http.Response, error) {
 	if err := checkURL(req.URL); err != nil {
-		return nil, fmt.Errorf("outbound: %w: %w", ErrNotHTTPS, err)
+		return nil, fmt.Errorf("%w: %w", ErrNotHTTPS, err)
 	}
 	if req.Header.Get("User-Agent") == "" {
 		req.Header.Set("User-Agent", c.opts.UserAgent)
@@ -277,7 +277,7 @@ func unwrapURL(err error) error {
 }
 
 func tooLarge(host string, max int64) error {
-	return fmt.Errorf("outbound: %w: %s sends more than the %d bytes allowed here", ErrTooLarge, host, max)
+	return fmt.Errorf("%w: %s sends more than the %d bytes allowed here", ErrTooLarge, host, max)
 }
 
 // boundedBody reads at most left bytes, and fails rather than ends if there are more.

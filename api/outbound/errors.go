@@ -42,7 +42,7 @@ type StatusError struct {
 
 // Error names the status.
 func (e *StatusError) Error() string {
-	return fmt.Sprintf("outbound: %s answered with HTTP status %d", e.Host, e.Status)
+	return fmt.Sprintf("%s answered with HTTP status %d", e.Host, e.Status)
 }
 
 // HTTPStatus returns the status; the did package looks for this method.
@@ -55,7 +55,7 @@ type AddressError struct {
 
 // Error says how to allow the address.
 func (e *AddressError) Error() string {
-	return fmt.Sprintf("outbound: connection to %s refused: it is a private, loopback, link-local or otherwise special address. "+
+	return fmt.Sprintf("connection to %s refused: it is a private, loopback, link-local or otherwise special address. "+
 		"If the host is to be reached there, add a network that contains it, such as %s, to the allowed networks",
 		e.Addr, netip.PrefixFrom(e.Addr, e.Addr.BitLen()))
 }
@@ -76,35 +76,35 @@ func explain(host string, err error) error {
 	}
 	switch {
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("outbound: request to %s: %w", host, context.Canceled)
+		return fmt.Errorf("request to %s: %w", host, context.Canceled)
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		return fmt.Errorf("outbound: %w: %s did not answer in time: %w", ErrTimeout, host, err)
+		return fmt.Errorf("%w: %s did not answer in time: %w", ErrTimeout, host, err)
 	}
 	if e, ok := errors.AsType[x509.HostnameError](err); ok {
-		return fmt.Errorf("outbound: %w: the certificate that %s shows is for other names: %w", ErrCertificate, host, e)
+		return fmt.Errorf("%w: the certificate that %s shows is for other names: %w", ErrCertificate, host, e)
 	}
 	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return fmt.Errorf("outbound: %w: the certificate of %s is signed by an authority that this node does not know; "+
+		return fmt.Errorf("%w: the certificate of %s is signed by an authority that this node does not know; "+
 			"if it is a private one, add its root certificate to the extra root certificates: %w", ErrCertificate, host, e)
 	}
 	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return fmt.Errorf("outbound: %w: %s: %w", ErrCertificate, host, e.Err)
+		return fmt.Errorf("%w: %s: %w", ErrCertificate, host, e.Err)
 	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
-		return fmt.Errorf("outbound: %w: the name %s cannot be looked up: %s", ErrUnreachable, host, e.Err)
+		return fmt.Errorf("%w: the name %s cannot be looked up: %s", ErrUnreachable, host, e.Err)
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok {
 		if e.Op == "dial" {
-			return fmt.Errorf("outbound: %w: %s: %w", ErrUnreachable, host, e.Err)
+			return fmt.Errorf("%w: %s: %w", ErrUnreachable, host, e.Err)
 		}
 		if e.Op == "remote error" || e.Op == "local error" {
-			return fmt.Errorf("outbound: %w with %s: %w", ErrTLS, host, e.Err)
+			return fmt.Errorf("%w with %s: %w", ErrTLS, host, e.Err)
 		}
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
-		return fmt.Errorf("outbound: %w with %s: the port does not speak TLS", ErrTLS, host)
+		return fmt.Errorf("%w with %s: the port does not speak TLS", ErrTLS, host)
 	}
-	return fmt.Errorf("outbound: request to %s failed: %w", host, err)
+	return fmt.Errorf("request to %s failed: %w", host, err)
 }
 
 func isTimeout(err error) bool {

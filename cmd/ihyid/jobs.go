@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,16 +114,38 @@ func (a *app) showJob(j api.Job) error {
 	if j.State == jobs.Waiting {
 		again = when(j.NotBefore)
 	}
-	var result any = ""
-	if len(j.Result) > 0 {
-		var m map[string]any
-		if json.Unmarshal(j.Result, &m) == nil {
-			result = string(j.Result)
+	return a.facts(append([]any{"job", j.ID, "kind", j.Kind, "state", j.State, "done", howFar(j), "message", j.Message, "error", j.Error,
+		"created", when(j.Created), "started", when(j.Started), "tried again", again, "finished", when(j.Finished),
+		"took", took(j)}, resultFacts(j.Result)...)...)
+}
+
+// resultFacts are the members of a job's result, which differs by its kind, as pairs for facts: those within others under both names, of lists how
+// long they are.
+func resultFacts(result json.RawMessage) []any {
+	var m map[string]any
+	dec := json.NewDecoder(bytes.NewReader(result))
+	dec.UseNumber() // counts stay as they are
+	if len(result) == 0 || dec.Decode(&m) != nil {
+		return nil
+	}
+	var pairs []any
+	var add func(prefix string, m map[string]any)
+	add = func(prefix string, m map[string]any) {
+		for _, name := range slices.Sorted(maps.Keys(m)) {
+			key := prefix + strings.ReplaceAll(name, "_", " ")
+			switch v := m[name].(type) {
+			case nil:
+			case map[string]any:
+				add(key+" ", v)
+			case []any:
+				pairs = append(pairs, key, fmt.Sprintf("%d (--json shows them)", len(v)))
+			default:
+				pairs = append(pairs, key, v)
+			}
 		}
 	}
-	return a.facts("job", j.ID, "kind", j.Kind, "state", j.State, "done", howFar(j), "message", j.Message, "error", j.Error,
-		"created", when(j.Created), "started", when(j.Started), "tried again", again, "finished", when(j.Finished),
-		"took", took(j), "result", result)
+	add("", m)
+	return pairs
 }
 
 func took(j api.Job) string {

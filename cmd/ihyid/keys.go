@@ -52,7 +52,11 @@ func (a *app) keysList() *cobra.Command {
 					if until.IsZero() {
 						until = k.Expires
 					}
-					t.row(k.State, k.Purpose, k.Curve, k.ID, k.Method, when(k.Created), when(until))
+					purpose := string(k.Purpose)
+					if purpose == "" {
+						purpose = "all" // a did:key is one key
+					}
+					t.row(k.State, purpose, k.Curve, k.ID, k.Method, when(k.Created), when(until))
 				}
 				return t.flush()
 			})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"runtime"
@@ -127,13 +128,15 @@ the resolution result of DID Resolution 1.0, with metadata, or with its error.`,
 				if err := a.printJSON(r.result); err != nil {
 					return err
 				}
-				if r.err != nil {
-					return errNo
-				}
-				return nil
+			}
+			if e, ok := errors.AsType[*did.Error](r.err); ok && e.Err != nil {
+				return fmt.Errorf("%s cannot be resolved: %s (%s): %w", args[0], e.Code.Title(), e.Code, e.Err)
 			}
 			if r.err != nil {
-				return fmt.Errorf("%s cannot be resolved (%s): %w", args[0], did.CodeOf(r.err), r.err)
+				return fmt.Errorf("%s cannot be resolved: %w", args[0], r.err)
+			}
+			if a.json {
+				return nil
 			}
 			return a.printJSON(r.document)
 		},

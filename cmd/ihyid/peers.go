@@ -153,6 +153,9 @@ func (a *app) showPeer(p exchange.Peer) error {
 			return err
 		}
 	}
+	if len(p.Epochs) > 0 {
+		a.say("An epoch is the time for which one key is used with a peer, so that a later exchange sends only what is new. A tag stands for a code of one\nof your contacts under that key; a point is a code of one of theirs, blinded, that your node evaluated: each may be a guess, so they are counted.")
+	}
 	switch p.State {
 	case exchange.PeerInvited:
 		a.say("Their administrator has to approve; see how it stands with: ihyid peers show %s", p.DID)

@@ -54,6 +54,7 @@ func (a *app) receiptsList() *cobra.Command {
 					}
 					t.row(r.ID, peer, r.Purpose, r.Protocol, r.Matches, r.Possible, when(r.Ended), r.Status.State)
 				}
+				a.say("MATCHES and POSSIBLE count pairs of contacts, as both sides signed them: a contact that fits two of theirs counts twice.\nihyid exchange show counts your contacts.")
 				return t.flush()
 			})
 		},

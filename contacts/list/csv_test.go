@@ -84,7 +84,7 @@ func TestCSVReader(t *testing.T) {
 			want: "2: first_name=A date_of_birth=1980-04-03\n"},
 
 		{name: "too few and too many", in: "first_name,last_name\nA\nB,C\nD,E,F\nG,H\n",
-			want: "line 2: has 1 fields where the header has 2\n3: first_name=B last_name=C\nline 4: has 3 fields where the header has 2\n5: first_name=G last_name=H\n"},
+			want: "line 2: has 1 field where the header has 2\n3: first_name=B last_name=C\nline 4: has 3 fields where the header has 2\n5: first_name=G last_name=H\n"},
 		{name: "200 columns", in: "first_name,last_name\n" + strings.Repeat("x,", 199) + "x\nG,H\n",
 			want: "line 2: has 200 fields where the header has 2\n3: first_name=G last_name=H\n"},
 		{name: "200 quoted columns", in: "first_name,last_name\n" + strings.Repeat("\"x\",", 199) + "x\nG,H\n",
@@ -111,7 +111,7 @@ func TestCSVReader(t *testing.T) {
 			want: "line 2: is a row longer than 65536 bytes\n3: first_name=D last_name=E\n"},
 		{name: "10 MB at the end", in: "first_name,last_name\nA," + long, want: "line 2: is a row longer than 65536 bytes\n"},
 		{name: "90 KB of rows in quotes", in: "first_name,last_name\nA,\"B\n" + strings.Repeat("xy\n", 30000) + "\"\nD,E\n",
-			want: "line 2, column 2 (last_name): is a row longer than 65536 bytes\n" + manyErrors(3, 30000, "has 1 fields where the header has 2") +
+			want: "line 2, column 2 (last_name): is a row longer than 65536 bytes\n" + manyErrors(3, 30000, "has 1 field where the header has 2") +
 				"line 30003, column 1 (first_name): has no closing quote\n30004: first_name=D last_name=E\n"},
 		{name: "long field", in: "first_name,last_name\nA," + long[:MaxFieldBytes+1] + "\nD,E\n",
 			want: "line 2, column 2 (last_name): is longer than 4096 bytes\n3: first_name=D last_name=E\n"},

@@ -279,7 +279,11 @@ func (r *Reader) row() Row {
 	row := Row{Line: rec.line, Next: rec.next}
 	if rec.err == nil {
 		if n, want := len(rec.cells), len(r.header.Columns); n != want {
-			rec.fail(0, fmt.Sprintf("has %d fields where the header has %d", n, want))
+			fields := "fields"
+			if n == 1 {
+				fields = "field"
+			}
+			rec.fail(0, fmt.Sprintf("has %d %s where the header has %d", n, fields, want))
 		} else if !rec.ascii && !utf8.Valid(rec.text) {
 			rec.fail(r.badColumn(), "is not valid UTF-8")
 		} else if r.header.Format != JSONL && r.repeatsHeader() {
