@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -23,8 +24,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pquerna/otp/totp"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"ihyid/api/accounts"
 	"ihyid/api/client"
 	"ihyid/kms/pkcs11"
 	"ihyid/kms/pkcs11/softhsm"
@@ -61,12 +64,13 @@ func plainProgram(t *testing.T) func(*testscript.Env) error {
 //	certificate              makes ca.pem, cert.pem and key.pem for localhost
 //	token LABEL              makes a SoftHSM token in softhsm, with its PIN in softhsm/LABEL.pin
 //	numbered N FILE          writes a contact list of N rows
+//	totp FILE STEP OUT       writes the code that an authenticator app shows STEP times 30 seconds from now, for the secret in FILE
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/script",
 		Setup: plainProgram(t),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"token": token, "status": status, "until": until, "up": up, "port": port, "certificate": certificate, "numbered": numbered,
+			"token": token, "status": status, "until": until, "up": up, "port": port, "certificate": certificate, "numbered": numbered, "totp": code,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond != "softhsm" {
@@ -192,6 +196,19 @@ func certificate(ts *testscript.TestScript, _ bool, _ []string) {
 	der, err = x509.MarshalPKCS8PrivateKey(key)
 	ts.Check(err)
 	write("key.pem", "PRIVATE KEY", der)
+}
+
+func code(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: totp FILE STEP OUT")
+	}
+	var drawn accounts.TOTPSecret
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &drawn))
+	step, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	text, err := totp.GenerateCode(drawn.Secret, time.Now().Add(time.Duration(step)*30*time.Second))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(text+"\n"), 0o600))
 }
 
 func numbered(ts *testscript.TestScript, neg bool, args []string) {
