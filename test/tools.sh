@@ -12,6 +12,7 @@ need() { # name of the Debian package, then a test that it is there
 	"$@" >/dev/null 2>&1 || missing="$missing $package"
 }
 need softhsm2 test -e /usr/lib/softhsm/libsofthsm2.so
+need chromium sh -c 'command -v chromium || command -v chromium-browser || command -v google-chrome'
 if [ -n "$missing" ]; then
 	echo "*** NOT THERE:$missing. The tests that need it will be skipped, each saying so. To run them: apt-get install$missing"
 fi
