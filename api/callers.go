@@ -2,11 +2,13 @@ package api
 
 import (
 	"container/list"
+	"context"
 	"net/http"
 	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/gorilla/mux"
 	"golang.org/x/time/rate"
 
 	"ihyid/api/policy"
@@ -18,7 +20,7 @@ import (
 const maxCallers = 8192
 
 // callers bounds what one caller may ask for, so that nobody takes all the places: so many requests at once, and so many a second
-// after a burst of twice as many. A caller is an account with all its tokens, or, of strangers, an address.
+// after a burst of twice as many. A caller is an account with all its tokens, a peer with all its exchanges, or, of strangers, an address.
 type callers struct {
 	atOnce    int
 	perSecond rate.Limit
@@ -81,17 +83,46 @@ func (c *callers) forget() {
 	}
 }
 
-// callerName says who asks: an account, or the network of a stranger's address (of IPv6 the first 64 bits, which one subscriber has).
+// callerName says who asks: an account, a peer that has shown the token of an exchange, or the network of a stranger's address (of IPv6 the first 64 bits,
+// which one subscriber has). An IPv4 address is the same caller in whichever of its two forms it comes.
 func callerName(r *http.Request, address string) string {
 	if caller, ok := policy.CallerOf(r.Context()); ok {
 		return "account " + caller.Account
 	}
-	if a, err := netip.ParseAddr(address); err == nil && a.Is6() && !a.Is4In6() {
-		if p, err := a.Prefix(64); err == nil {
-			return "network " + p.String()
-		}
+	if did, ok := r.Context().Value(provenKey{}).(string); ok {
+		return "peer " + did
 	}
-	return "address " + address
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return "address unknown"
+	}
+	a = a.Unmap().WithZone("")
+	if p, err := a.Prefix(64); err == nil && a.Is6() {
+		return "network " + p.String()
+	}
+	return "address " + a.String()
+}
+
+// provenKey is under which the DID of a peer stands in the context of a request that shows the token of an exchange with it.
+type provenKey struct{}
+
+// prove gives a request that shows the token of an exchange the peer that it was given to. A token is looked up before the body is read, so that what
+// strangers take from an address is not taken from the peers behind it.
+func (s *Server) prove(r *http.Request, match *mux.RouteMatch) (*http.Request, bool) {
+	switch operationOf(match.Route) {
+	case "node-progress", "node-put-chunk", "node-get-chunk":
+	default:
+		return r, false
+	}
+	token, err := bearer(r)
+	if err != nil {
+		return r, false
+	}
+	did, err := s.node.TokenPeer(r.Context(), token, match.Vars["id"])
+	if err != nil {
+		return r, false // the handler says why
+	}
+	return r.WithContext(context.WithValue(r.Context(), provenKey{}, did)), true
 }
 
 // tooMany is what a caller is told who asks for too much at once.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"net/http/httptest"
 	"testing"
@@ -71,11 +72,16 @@ func TestCallers(t *testing.T) {
 func TestCallerName(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil)
 	for address, want := range map[string]string{
-		"192.0.2.7": "address 192.0.2.7", "2001:db8:1:2:3::4": "network 2001:db8:1:2::/64", "::ffff:192.0.2.7": "address ::ffff:192.0.2.7", "": "address ",
+		"192.0.2.7": "address 192.0.2.7", "2001:db8:1:2:3::4": "network 2001:db8:1:2::/64", "::ffff:192.0.2.7": "address 192.0.2.7",
+		"2001:db8:1:2::5": "network 2001:db8:1:2::/64", "fe80::1%eth0": "network fe80::/64", "": "address unknown", "no address": "address unknown",
 	} {
 		if got := callerName(r, address); got != want {
 			t.Errorf("%s is %s, want %s", address, got, want)
 		}
+	}
+	proven := r.WithContext(context.WithValue(r.Context(), provenKey{}, "did:web:a.example"))
+	if got := callerName(proven, "192.0.2.7"); got != "peer did:web:a.example" {
+		t.Errorf("a peer is %s", got)
 	}
 	r = r.WithContext(policy.WithCaller(r.Context(), policy.Caller{Account: "7"}))
 	if got := callerName(r, "192.0.2.7"); got != "account 7" {

@@ -11,6 +11,7 @@ import (
 	"ihyid/exchange"
 	"ihyid/exchange/register"
 	"ihyid/kms"
+	"ihyid/store"
 	"ihyid/store/jobs"
 )
 
@@ -93,6 +94,7 @@ type Remote interface {
 	PutChunk(ctx context.Context, token, exchange, set string, index uint32, body []byte) error
 	GetChunk(ctx context.Context, token, exchange, set string, index uint32) ([]byte, error)
 	Progress(ctx context.Context, token, exchange string) (exchange.Progress, error)
+	TokenPeer(ctx context.Context, token, exchange string) (did string, err error)
 }
 
 // Register is the organisation's own contacts; *register.Register has it.
@@ -114,6 +116,7 @@ type Register interface {
 // Changing is what changes single contacts.
 type Changing interface {
 	Create(ctx context.Context, c contacts.Contact, by string) (register.Stored, []register.DuplicatePair, error)
+	CreateIf(ctx context.Context, c contacts.Contact, by string, may func(tx *store.Tx) error) (register.Stored, []register.DuplicatePair, error)
 	Update(ctx context.Context, id, version uint64, p register.Patch, by string) (register.Stored, []register.DuplicatePair, error)
 	DeleteVersion(ctx context.Context, by string, id, version uint64) error
 	Find(ctx context.Context, externalID string) (uint64, error)

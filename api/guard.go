@@ -81,7 +81,10 @@ func (s *Server) checkRoutes(router *mux.Router, public bool) error {
 // outside serves the public side: other nodes at the routes of public, and at all other paths the
 // node's own people who show who they are. Strangers are answered alike wherever they ask.
 func (s *Server) outside(public, local *mux.Router) http.Handler {
-	nodes := s.frame("public", public, newPlaces(s.limits.PublicRequests), nil, s.limits.BodyRate)
+	// Nodes that have shown the token of an exchange have places of their own: however many addresses strangers have, what is under way goes on.
+	senders := newCallers(s.limits.CallerRequests, s.limits.CallerRate, s.now)
+	nodes := s.frame("public", public, newPlaces(s.limits.PublicRequests), senders, s.limits.BodyRate)
+	proven := s.frame("public", public, newPlaces(s.limits.PublicRequests), senders, s.limits.BodyRate)
 	nothing := newRouter()
 	nothing.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fail(w, r, unauthorized()) })
 	places := newPlaces(s.limits.PublicRequests)
@@ -92,6 +95,10 @@ func (s *Server) outside(public, local *mux.Router) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var match mux.RouteMatch
 		if public.Match(r, &match) && match.MatchErr == nil || errors.Is(match.MatchErr, mux.ErrMethodMismatch) || s.authenticate == nil {
+			if r, ok := s.prove(r, &match); ok {
+				proven.ServeHTTP(w, r)
+				return
+			}
 			nodes.ServeHTTP(w, r)
 			return
 		}

@@ -10,10 +10,10 @@ import (
 
 // Limits bounds what callers may use. A zero field stands for its default.
 type Limits struct {
-	PublicRequests int // under way at once on the public side
+	PublicRequests int // under way at once on the public side; as many again of peers that have shown the token of an exchange
 	Chunks         int // of them, chunks: each holds up to 1 MiB
 	LocalRequests  int // under way at once on the local side
-	CallerRequests int // under way at once of one account, or of one stranger's address; not at the socket
+	CallerRequests int // under way at once of one account, one peer or one stranger's address; not at the socket
 	CallerRate     int // requests a second of one of them, after a burst of twice as many
 	Imports        int // of them, uploads of contact lists
 	Verifications  int // of the public ones, documents being verified for anybody

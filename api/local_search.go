@@ -8,11 +8,13 @@ import (
 
 	"ihyid/exchange/register"
 	"ihyid/exchange/register/search"
+	"ihyid/store"
 )
 
 // Search finds contacts; *search.Index has it.
 type Search interface {
 	Search(ctx context.Context, q search.Query, after uint64, limit int) (search.Page, error)
+	SearchTx(tx *store.Tx, q search.Query, after uint64, limit int) (search.Page, error)
 }
 
 // SearchRequest says whom to search for. It stands in a body and never in a URL: proxies and browsers keep URLs.

@@ -12,6 +12,7 @@ import (
 	"ihyid/exchange"
 	"ihyid/exchange/register"
 	"ihyid/exchange/register/search"
+	"ihyid/store"
 )
 
 // The paths and shapes of the prototype, for programs that call them already. docs/api.md says what they answer.
@@ -59,6 +60,8 @@ const maxPrototypeImport = 1000
 // maxNamedDuplicates bounds how many possible duplicates are named for one contact.
 const maxNamedDuplicates = 20
 
+var errThere = errors.New("a contact with the same phonetic id is there already; look whether it is the same person")
+
 type prototypeAnswer[T any] struct {
 	Status int
 	Body   T
@@ -74,24 +77,33 @@ func (s *Server) createPrototype(ctx context.Context, in PrototypeContact) (Prot
 		return out, newProblem(codeValidation, "the contact has no phonetic id: every name needs a letter, and the date of birth is YYYY-MM-DD")
 	}
 	out.Contact.ID, out.Contact.PhoneticID = 0, id
-	page, err := s.search.Search(ctx, search.Query{PhoneticID: id}, 0, maxNamedDuplicates)
-	if err != nil {
-		return out, err
-	}
-	for _, d := range page.Contacts {
-		out.PossibleDuplicates = append(out.PossibleDuplicates, prototypeContact(d))
-	}
-	if len(page.Contacts) > 0 {
-		out.Message = "a contact with the same phonetic id is there already; look whether it is the same person"
-		return out, nil
-	}
-	stored, _, err := s.register.Create(ctx, c, caller(ctx))
+	// Looked for in the transaction that keeps the contact: of two who register the same person at once, one is refused.
+	stored, _, err := s.register.CreateIf(ctx, c, caller(ctx), func(tx *store.Tx) error {
+		for after := uint64(0); ; {
+			page, err := s.search.SearchTx(tx, search.Query{PhoneticID: id}, after, maxNamedDuplicates)
+			if err != nil {
+				return err
+			}
+			for _, d := range page.Contacts {
+				out.PossibleDuplicates = append(out.PossibleDuplicates, prototypeContact(d))
+			}
+			if len(page.Contacts) > 0 {
+				return errThere
+			}
+			if after = page.Next; after == 0 {
+				return nil
+			}
+		}
+	})
 	var exists *register.ExistsError
-	if errors.As(err, &exists) { // somebody was faster
+	switch {
+	case errors.Is(err, errThere):
+		out.Message = errThere.Error()
+		return out, nil
+	case errors.As(err, &exists):
 		out.Message = exists.Error()
 		return out, nil
-	}
-	if err != nil {
+	case err != nil:
 		return out, err
 	}
 	out.Contact, out.Created, out.Message = prototypeContact(stored), true, "created"

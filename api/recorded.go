@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/netip"
 	"reflect"
 	"strconv"
 	"strings"
@@ -103,7 +104,11 @@ func (s *Server) addressOf(r *http.Request) string {
 	if s.forwarded {
 		if list := r.Header.Values("X-Forwarded-For"); len(list) > 0 {
 			parts := strings.Split(list[len(list)-1], ",")
-			return strings.TrimSpace(parts[len(parts)-1])
+			last := strings.TrimSpace(parts[len(parts)-1])
+			if a, err := netip.ParseAddrPort(last); err == nil { // some proxies add the port
+				return a.Addr().String()
+			}
+			return strings.Trim(last, "[]")
 		}
 	}
 	return host

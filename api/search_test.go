@@ -10,11 +10,16 @@ import (
 	"ihyid/contacts"
 	"ihyid/exchange/register"
 	"ihyid/exchange/register/search"
+	"ihyid/store"
 )
 
 type searchFunc func(q search.Query, after uint64, limit int) (search.Page, error)
 
 func (f searchFunc) Search(_ context.Context, q search.Query, after uint64, limit int) (search.Page, error) {
+	return f(q, after, limit)
+}
+
+func (f searchFunc) SearchTx(_ *store.Tx, q search.Query, after uint64, limit int) (search.Page, error) {
 	return f(q, after, limit)
 }
 

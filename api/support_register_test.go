@@ -6,6 +6,7 @@ import (
 	"ihyid/contacts"
 	"ihyid/exchange"
 	"ihyid/exchange/register"
+	"ihyid/store"
 	"ihyid/store/jobs"
 )
 
@@ -14,6 +15,12 @@ type quietRegister struct{}
 
 func (quietRegister) Create(context.Context, contacts.Contact, string) (s register.Stored, p []register.DuplicatePair, err error) {
 	return
+}
+func (q quietRegister) CreateIf(ctx context.Context, c contacts.Contact, by string, may func(*store.Tx) error) (s register.Stored, p []register.DuplicatePair, err error) {
+	if err := may(nil); err != nil {
+		return s, p, err
+	}
+	return q.Create(ctx, c, by)
 }
 func (quietRegister) Update(context.Context, uint64, uint64, register.Patch, string) (s register.Stored, p []register.DuplicatePair, err error) {
 	return

@@ -53,6 +53,7 @@ type fakeNode struct {
 	err       error // of everything that has no function of its own
 	matches   []exchange.Match
 	suspend   func(versions []uint64) (exchange.Peer, error)
+	tokens    map[string]string // token → DID of the peer
 	listPeers func(exchange.Query) (exchange.Page[exchange.Peer], error)
 }
 
@@ -212,6 +213,12 @@ func (n *fakeNode) Message(ctx context.Context, p []byte) (exchange.Reply, error
 		return n.message(ctx, p)
 	}
 	return exchange.Reply{Presentation: []byte(`{}`)}, n.err
+}
+func (n *fakeNode) TokenPeer(_ context.Context, token, _ string) (string, error) {
+	if did, ok := n.tokens[token]; ok {
+		return did, nil
+	}
+	return "", &exchange.Error{Code: exchange.CodeToken, Detail: "no such token"}
 }
 func (n *fakeNode) PutChunk(ctx context.Context, token, id, set string, index uint32, body []byte) error {
 	if n.putChunk != nil {

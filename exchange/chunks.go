@@ -36,6 +36,15 @@ func (n *Node) authorise(ctx context.Context, token, id string) (*session, error
 	return s, nil
 }
 
+// TokenPeer gives the DID of the peer to which the token of an exchange was given. Errors: CodeToken, CodePeerSuspended.
+func (n *Node) TokenPeer(ctx context.Context, token, id string) (string, error) {
+	s, err := n.authorise(ctx, token, id)
+	if err != nil {
+		return "", err
+	}
+	return s.Peer, nil
+}
+
 // GetChunk gives the initiator one chunk of a set of this node: in the protocol noise the claims; in voprf the tags, the evaluations of the
 // initiator's own points, and the answers.
 func (n *Node) GetChunk(ctx context.Context, token, id, set string, index uint32) ([]byte, error) {

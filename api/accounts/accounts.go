@@ -126,6 +126,9 @@ func Open(ctx context.Context, o Options) (*Accounts, error) {
 	a.kept.tokens = store.NewCollection[*token](o.Store, "auth-tokens", 1)
 	a.kept.delays = store.NewCollection[delay](o.Store, "auth-delays", 1)
 	var err error
+	if a.flows.stateKeys, err = newStateKeys(); err != nil {
+		return nil, err
+	}
 	if a.hasher, err = newHasher(); err != nil {
 		return nil, err
 	}

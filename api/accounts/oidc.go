@@ -2,10 +2,14 @@ package accounts
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -73,16 +77,80 @@ type subject struct {
 const (
 	flowLife = 10 * time.Minute // from the start to the callback
 	codeLife = 2 * time.Minute  // from the callback to the redemption
-	maxFlows = 1000
+	maxSpent = 8192
+	maxFlows = 1000 // confirmed and not yet redeemed
 )
 
-// flow is a sign-in that was begun. It lives in memory: a restart has it begun again.
+// flow is a sign-in that was begun. The node keeps nothing of it: the state parameter holds it, sealed, so that however many sign-ins strangers begin, nobody
+// else's is kept out. A restart has it begun again.
 type flow struct {
+	seed      [16]byte // of the secrets below
 	expires   time.Time
 	challenge [sha256.Size]byte // of the verifier that whoever began it has
 	returnTo  string
-	nonce     string
-	verifier  string // PKCE's, between this node and the provider
+}
+
+// maxReturnTo bounds the URL to which the browser is sent at the end, in bytes.
+const maxReturnTo = 512
+
+// stateKeys seal the states of one run of the program, and derive the secrets of each.
+type stateKeys struct {
+	sealer cipher.AEAD
+	derive []byte
+}
+
+func newStateKeys() (k stateKeys, err error) {
+	var secret [64]byte
+	rand.Read(secret[:])
+	block, err := aes.NewCipher(secret[:32])
+	if err != nil {
+		return k, err
+	}
+	k.sealer, err = cipher.NewGCMWithRandomNonce(block)
+	k.derive = secret[32:]
+	return k, err
+}
+
+// secret derives what belongs to one flow and nobody else may know: 32 bytes in base64url.
+func (k *stateKeys) secret(f *flow, purpose string) string {
+	m := hmac.New(sha256.New, k.derive)
+	m.Write(f.seed[:])
+	m.Write([]byte(purpose))
+	return base64.RawURLEncoding.EncodeToString(m.Sum(nil))
+}
+
+// nonce binds the ID token to the flow; verifier is PKCE's (RFC 7636), between this node and the provider.
+func (k *stateKeys) nonce(f *flow) string    { return k.secret(f, "nonce") }
+func (k *stateKeys) verifier(f *flow) string { return k.secret(f, "verifier") }
+
+// seal makes a state: base64url of AES-256-GCM over seed (16 bytes) ‖ end, in seconds since 1970 (8) ‖ challenge (32) ‖ returnTo.
+func (k *stateKeys) seal(f *flow) string {
+	plain := binary.BigEndian.AppendUint64(slices.Clone(f.seed[:]), uint64(f.expires.Unix()))
+	plain = append(append(plain, f.challenge[:]...), f.returnTo...)
+	return base64.RawURLEncoding.EncodeToString(k.sealer.Seal(nil, nil, plain, stateLabel))
+}
+
+var stateLabel = []byte("ihyid oidc state 1")
+
+// open reads a state that seal made and that has not expired.
+func (k *stateKeys) open(state string, now time.Time) (f flow, ok bool) {
+	const fixed = 16 + 8 + sha256.Size
+	if len(state) > base64.RawURLEncoding.EncodedLen(fixed+maxReturnTo+k.sealer.Overhead()) {
+		return f, false
+	}
+	box, err := base64.RawURLEncoding.Strict().DecodeString(state)
+	if err != nil {
+		return f, false
+	}
+	plain, err := k.sealer.Open(nil, nil, box, stateLabel)
+	if err != nil || len(plain) < fixed {
+		return f, false
+	}
+	copy(f.seed[:], plain)
+	f.expires = time.Unix(int64(binary.BigEndian.Uint64(plain[16:])), 0)
+	copy(f.challenge[:], plain[24:])
+	f.returnTo = string(plain[fixed:])
+	return f, now.Before(f.expires)
 }
 
 // arrival is a sign-in that the provider has confirmed.
@@ -93,21 +161,41 @@ type arrival struct {
 	gen       uint64
 }
 
-// flows are the sign-ins under way.
+// flows are the sign-ins under way: how begun ones are sealed, and those that the provider has confirmed, of people who have accounts.
 type flows struct {
+	stateKeys
 	mu       sync.Mutex
-	begun    map[string]flow    // by state
 	arrivals map[string]arrival // by digest of the code
+	spent    map[[16]byte]bool  // seeds of states that came back, so that one state has the provider asked once; the last maxSpent of them
+	order    [][16]byte
+	oldest   int
+}
+
+// spend takes note that a flow has come back, and reports whether it had before. Of very many the oldest are forgotten: then it is the provider that takes its
+// own code back once only.
+func (f *flows) spend(seed [16]byte) (again bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.spent[seed] {
+		return true
+	}
+	if f.spent == nil {
+		f.spent = map[[16]byte]bool{}
+	}
+	f.spent[seed] = true
+	if len(f.order) < maxSpent {
+		f.order = append(f.order, seed)
+		return false
+	}
+	delete(f.spent, f.order[f.oldest])
+	f.order[f.oldest] = seed
+	f.oldest = (f.oldest + 1) % maxSpent
+	return false
 }
 
 func (f *flows) tidy(now time.Time) {
-	if f.begun == nil {
-		f.begun, f.arrivals = map[string]flow{}, map[string]arrival{}
-	}
-	for k, v := range f.begun {
-		if now.After(v.expires) {
-			delete(f.begun, k)
-		}
+	if f.arrivals == nil {
+		f.arrivals = map[string]arrival{}
 	}
 	for k, v := range f.arrivals {
 		if now.After(v.expires) {
@@ -144,28 +232,21 @@ func (a *Accounts) StartOIDC(ctx context.Context, challenge, returnTo string) (s
 	if a.oidc == nil {
 		return "", fmt.Errorf("%w: this node has no sign-in by OpenID Connect", ErrNotFound)
 	}
-	f := flow{expires: a.now().Add(flowLife), returnTo: returnTo, nonce: randomSecret(), verifier: oauth2.GenerateVerifier()}
+	f := flow{expires: a.now().Add(flowLife), returnTo: returnTo}
+	rand.Read(f.seed[:])
 	sum, err := base64.RawURLEncoding.Strict().DecodeString(challenge)
 	if err != nil || len(sum) != sha256.Size {
 		return "", fmt.Errorf("%w: the challenge must be a SHA-256 in base64url", ErrInvalid)
 	}
 	copy(f.challenge[:], sum)
-	if returnTo != "" && !isLoopback(returnTo) {
-		return "", fmt.Errorf("%w: return_to must be http on 127.0.0.1 or [::1], with a port", ErrInvalid)
+	if len(returnTo) > maxReturnTo || returnTo != "" && !isLoopback(returnTo) {
+		return "", fmt.Errorf("%w: return_to must be http on 127.0.0.1 or [::1], with a port, in at most %d bytes", ErrInvalid, maxReturnTo)
 	}
 	_, config, _, err := a.oidc.client(ctx)
 	if err != nil {
 		return "", err
 	}
-	state := randomSecret()
-	a.flows.mu.Lock()
-	defer a.flows.mu.Unlock()
-	a.flows.tidy(a.now())
-	if len(a.flows.begun) >= maxFlows {
-		return "", ErrBusy
-	}
-	a.flows.begun[state] = f
-	return config.AuthCodeURL(state, oidc.Nonce(f.nonce), oauth2.S256ChallengeOption(f.verifier)), nil
+	return config.AuthCodeURL(a.flows.seal(&f), oidc.Nonce(a.flows.nonce(&f)), oauth2.S256ChallengeOption(a.flows.verifier(&f))), nil
 }
 
 // isLoopback reports whether a URL is one of a program on the caller's own machine (RFC 8252 section 7.3).
@@ -184,19 +265,15 @@ func (a *Accounts) FinishOIDC(ctx context.Context, state, code string) (once, re
 	if a.oidc == nil {
 		return "", "", ErrNotFound
 	}
-	a.flows.mu.Lock()
-	a.flows.tidy(a.now())
-	f, ok := a.flows.begun[state]
-	delete(a.flows.begun, state)
-	a.flows.mu.Unlock()
-	if !ok {
+	f, ok := a.flows.open(state, a.now())
+	if !ok || a.flows.spend(f.seed) {
 		return "", "", fmt.Errorf("%w: this sign-in was not begun here, or too long ago", ErrCaller)
 	}
 	provider, config, ctx, err := a.oidc.client(ctx)
 	if err != nil {
 		return "", "", err
 	}
-	answer, err := config.Exchange(ctx, code, oauth2.VerifierOption(f.verifier))
+	answer, err := config.Exchange(ctx, code, oauth2.VerifierOption(a.flows.verifier(&f)))
 	if err != nil {
 		var refused *oauth2.RetrieveError
 		if errors.As(err, &refused) {
@@ -212,7 +289,7 @@ func (a *Accounts) FinishOIDC(ctx context.Context, state, code string) (once, re
 	if err != nil {
 		return "", "", fmt.Errorf("%w: its ID token does not verify", ErrProvider)
 	}
-	if subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(f.nonce)) != 1 {
+	if subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(a.flows.nonce(&f))) != 1 {
 		return "", "", fmt.Errorf("%w: its ID token is of another sign-in", ErrProvider)
 	}
 	var stated map[string]any
@@ -232,6 +309,7 @@ func (a *Accounts) FinishOIDC(ctx context.Context, state, code string) (once, re
 	sum := sha256.Sum256([]byte(once))
 	a.flows.mu.Lock()
 	defer a.flows.mu.Unlock()
+	a.flows.tidy(a.now())
 	if len(a.flows.arrivals) >= maxFlows {
 		return "", "", ErrBusy
 	}

@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -255,6 +256,57 @@ func TestOIDC(t *testing.T) {
 		if _, err := n.StartOIDC(t.Context(), challengeOf("v"), to); !errors.Is(err, accounts.ErrInvalid) {
 			t.Errorf("return to %s: %v", to, err)
 		}
+	}
+}
+
+// TestOIDCBegunByStrangers: however many sign-ins strangers begin, a person's own goes through; and a state that was changed, is another run's or too old is
+// none.
+func TestOIDCBegunByStrangers(t *testing.T) {
+	p := newProvider(t)
+	n := newOIDCNode(t, p, netip.MustParsePrefix("127.0.0.0/8"))
+	p.claims = map[string]any{"sub": "4711", "groups": "aid-staff"}
+	to, err := n.StartOIDC(t.Context(), challengeOf("v"), "http://127.0.0.1:1234/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5000 {
+		if _, err := n.StartOIDC(t.Context(), challengeOf("s"), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state, code := p.browse(to)
+	for i := range len(state) {
+		changed := []byte(state)
+		if changed[i] ^= 1; changed[i] == state[i] {
+			continue
+		}
+		if _, _, err := n.FinishOIDC(t.Context(), string(changed), code); !errors.Is(err, accounts.ErrCaller) {
+			t.Fatalf("with letter %d changed: %v", i, err)
+		}
+	}
+	for _, bad := range []string{"", "====", state[:len(state)-4], state + "AAAA", strings.Repeat("A", 5000)} {
+		if _, _, err := n.FinishOIDC(t.Context(), bad, code); !errors.Is(err, accounts.ErrCaller) {
+			t.Errorf("the state %.20q: %v", bad, err)
+		}
+	}
+	other := newOIDCNode(t, p, netip.MustParsePrefix("127.0.0.0/8"))
+	if _, _, err := other.FinishOIDC(t.Context(), state, code); !errors.Is(err, accounts.ErrCaller) {
+		t.Errorf("at another node: %v", err)
+	}
+	once, _, err := n.FinishOIDC(t.Context(), state, code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.RedeemOIDC(t.Context(), once, "v"); err != nil {
+		t.Fatal(err)
+	}
+	if to, err = n.StartOIDC(t.Context(), challengeOf("v"), ""); err != nil {
+		t.Fatal(err)
+	}
+	state, code = p.browse(to)
+	n.clock.pass(11 * time.Minute)
+	if _, _, err := n.FinishOIDC(t.Context(), state, code); !errors.Is(err, accounts.ErrCaller) {
+		t.Errorf("a state of eleven minutes ago: %v", err)
 	}
 }
 

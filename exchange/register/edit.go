@@ -77,6 +77,11 @@ func (r *Register) allocate(ctx context.Context, n int) (uint64, error) {
 // Create registers a contact, brought into form by [contacts.Contact.Clean], and gives the pairs that it may be a duplicate in. Errors: InvalidError,
 // ExistsError.
 func (r *Register) Create(ctx context.Context, c contacts.Contact, by string) (s Stored, pairs []DuplicatePair, err error) {
+	return r.CreateIf(ctx, c, by, nil)
+}
+
+// CreateIf is Create where may, asked in the transaction that would keep the contact, gives no error: what it finds cannot change in between. Nil asks nothing.
+func (r *Register) CreateIf(ctx context.Context, c contacts.Contact, by string, may func(tx *store.Tx) error) (s Stored, pairs []DuplicatePair, err error) {
 	if err := clean(&c); err != nil {
 		return s, nil, err
 	}
@@ -90,6 +95,11 @@ func (r *Register) Create(ctx context.Context, c contacts.Contact, by string) (s
 		return s, nil, err
 	}
 	err = r.store.Update(ctx, func(tx *store.Tx) error {
+		if may != nil {
+			if err := may(tx); err != nil {
+				return err
+			}
+		}
 		if err := r.free(tx, id, &c); err != nil {
 			return err
 		}

@@ -55,21 +55,33 @@ func (x *Index) Search(ctx context.Context, q Query, after uint64, limit int) (P
 	}
 	var page Page
 	err = x.store.View(ctx, func(tx *store.Tx) error {
-		if q.ExternalID != "" {
-			page, err = x.byExternalID(tx, p, q.ExternalID, after)
-			return err
-		}
-		complete, err := x.complete(tx)
-		if err != nil {
-			return err
-		}
-		if !complete {
-			return ErrBuilding
-		}
-		page, err = x.page(tx, p, after, limit)
+		page, err = x.part(tx, p, q.ExternalID, after, limit)
 		return err
 	})
 	return page, err
+}
+
+// SearchTx is Search within a transaction: it sees what the transaction has changed, and what it finds stays so until the transaction ends.
+func (x *Index) SearchTx(tx *store.Tx, q Query, after uint64, limit int) (Page, error) {
+	p, err := x.plan(q)
+	if err != nil {
+		return Page{}, err
+	}
+	return x.part(tx, p, q.ExternalID, after, limit)
+}
+
+func (x *Index) part(tx *store.Tx, p *plan, externalID string, after uint64, limit int) (Page, error) {
+	if externalID != "" {
+		return x.byExternalID(tx, p, externalID, after)
+	}
+	complete, err := x.complete(tx)
+	if err == nil && !complete {
+		err = ErrBuilding
+	}
+	if err != nil {
+		return Page{}, err
+	}
+	return x.page(tx, p, after, limit)
 }
 
 // byExternalID looks at the few contacts of that id instead of at lists.
