@@ -400,3 +400,12 @@ func testExchange(t *testing.T, protocol string) {
 		must(t, err)
 	}
 }
+
+// TestNoPeerByKey has a did:key registered, which cannot be: it is said why.
+func TestNoPeerByKey(t *testing.T) {
+	a := newWorld(t).add("a.example")
+	const key = "did:key:zDnaerDaTF5BXEavCrfRZEk316dpbLsfPDZ3WJ5hRTPFU2169"
+	if _, err := a.AddPeer(t.Context(), key, Organisation{}); CodeOf(err) != CodeUnsupported {
+		t.Errorf("%v", err)
+	}
+}

@@ -132,6 +132,11 @@ func (n *Node) AddPeer(ctx context.Context, name string, expect Organisation) (P
 	if name == n.DID() {
 		return Peer{}, fail(CodeInvalid, "%s is this node's own DID", name)
 	}
+	for _, who := range []string{n.DID(), name} {
+		if isDIDKey(who) {
+			return Peer{}, fail(CodeUnsupported, "%s is a did:key, and says nowhere where its node listens: it cannot be registered with another node, and so exchanges nothing, by file neither. A node that is to exchange needs a did:web: ihyid init --did web --host HOST", who)
+		}
+	}
 	old, err := n.peer(ctx, name)
 	switch {
 	case CodeOf(err) == CodeUnknownPeer:

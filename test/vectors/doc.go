@@ -7,3 +7,4 @@
 package vectors
 
 //go:generate go run ./make
+//go:generate go test ihyid/exchange -run ^TestUnilateralVector$ -write-vectors

@@ -94,6 +94,30 @@ type VOPRFVectors struct {
 	Untrue     []Untrue           `json:"untrue"`
 }
 
+// ChangeVectors is changes.json: what a later exchange of an epoch says of an earlier one.
+type ChangeVectors struct {
+	Comment   string             `json:"comment"`
+	Sizes     []uint32           `json:"sizes"`    // points of the sets of the epoch, by number
+	Standing  Hex                `json:"standing"` // claims that stand before
+	Claims    Hex                `json:"claims"`   // of the later exchange
+	Claimed   *merkle.Commitment `json:"claimsCommitment"`
+	After     []ClaimedRow       `json:"after"` // what stands then, ascending
+	Invalid   []Untrue           `json:"invalid"`
+	Mismatch  []Untrue           `json:"mismatch"` // well-formed lists that do not fit what stands
+	Pairs     Hex                `json:"pairs"`    // answers that stand before
+	Answers   Hex                `json:"answers"`  // of the later exchange
+	Answered  *merkle.Commitment `json:"answersCommitment"`
+	Whole     Hex                `json:"whole"` // the pairs that stand then
+	WholeRoot merkle.Hash        `json:"answersRoot"`
+}
+
+// ClaimedRow is a claim that stands, by its place.
+type ClaimedRow struct {
+	Set   uint32 `json:"set"`
+	Index uint32 `json:"index"`
+	Row   Hex    `json:"row"`
+}
+
 // AnswerVectors is answers.json.
 type AnswerVectors struct {
 	Comment   string             `json:"comment"`

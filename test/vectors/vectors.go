@@ -2,11 +2,13 @@ package vectors
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -25,6 +27,7 @@ func Files() (map[string][]byte, error) {
 		"voprf.json":   func() (any, error) { return VOPRF() },
 		"file.json":    func() (any, error) { return File() },
 		"answers.json": func() (any, error) { return Answers() },
+		"changes.json": func() (any, error) { return Changes() },
 	} {
 		v, err := create()
 		if err != nil {
@@ -279,6 +282,83 @@ func VOPRF() (*VOPRFVectors, error) {
 		untrue("it is of another session", v.Claims, voprf.ClaimSize, func(c []byte) { copy(c[40:], replay.Sealed[:]) }),
 		untrue("its tag is another's", v.Claims, voprf.ClaimSize, func(c []byte) { copy(c[24:40], other.Tag[:]) }),
 	}
+	return v, nil
+}
+
+// Changes makes changes.json.
+func Changes() (*ChangeVectors, error) {
+	row := func(label string, i int) answer.Row { w := word(label, i); return answer.Row(w[:answer.RowSize]) }
+	claim := func(set, index uint32, r int) voprf.Claim {
+		tag, sealed := word("tag", int(set<<8|index)), word("sealed", int(set<<8|index))
+		return voprf.Claim{Set: set, Index: index, Row: row("initiator row", r), Tag: [voprf.TagSize]byte(tag[:]), Sealed: sealed}
+	}
+	back := func(set, index uint32, r int) voprf.Claim {
+		return voprf.Withdrawal(set, index, row("initiator row", r))
+	}
+	v := &ChangeVectors{
+		Comment: "Changes within an epoch. Contact 0 of the initiator has left, contact 1 has another digest now, contact 3 is new and shares one with contact 2; one of the responder's contacts has left. Tags and seals are made up: what is shown is the form, and what stands.",
+		Sizes:   []uint32{256, 256},
+	}
+	standing := []voprf.Claim{claim(0, 4, 0), claim(0, 4, 1), claim(0, 9, 2), claim(0, 200, 2)}
+	changes := []voprf.Claim{back(0, 4, 0), back(0, 4, 1), claim(1, 7, 1), claim(0, 9, 3)}
+	var err1, err2, err3, err4 error
+	v.Standing, err1 = voprf.EncodeClaims(standing)
+	v.Claims, err2 = voprf.EncodeClaims(changes)
+	v.Claimed, err3 = merkle.Commit(v.Claims, voprf.ClaimSize)
+	for _, c := range []voprf.Claim{claim(0, 9, 2), claim(0, 9, 3), claim(0, 200, 2), claim(1, 7, 1)} {
+		v.After = append(v.After, ClaimedRow{c.Set, c.Index, bytes.Clone(c.Row[:])})
+	}
+	slices.SortFunc(v.After, func(a, b ClaimedRow) int {
+		return cmp.Or(cmp.Compare(a.Set, b.Set), cmp.Compare(a.Index, b.Index), bytes.Compare(a.Row, b.Row))
+	})
+	encoded := func(why string, claims ...voprf.Claim) Untrue {
+		data, err := voprf.EncodeClaims(claims)
+		err4 = errors.Join(err4, err)
+		return Untrue{why, data}
+	}
+	one := encoded("", back(0, 4, 0)).Claim
+	four := bytes.Clone(encoded("", back(0, 4, 0), back(0, 4, 1), back(0, 4, 2)).Claim)
+	last := bytes.Clone(one)
+	copy(last[8:24], bytes.Repeat([]byte{0xff}, 16))
+	v.Invalid = []Untrue{
+		{"a claim is taken back twice", slices.Concat(one, one)},
+		{"four claims of one point are taken back", slices.Concat(four, last)},
+		untrue("of a point that is not there", one, voprf.ClaimSize, func(c []byte) { binary.BigEndian.PutUint32(c[4:], 256) }),
+		untrue("of a set that is not there", one, voprf.ClaimSize, func(c []byte) { binary.BigEndian.PutUint32(c, 2) }),
+	}
+	v.Mismatch = []Untrue{
+		encoded("takes back what does not stand", back(0, 5, 0)),
+		encoded("takes back another row's claim", back(0, 9, 0)),
+		encoded("claims what stands", claim(0, 9, 2)),
+		encoded("a fourth row of one point", claim(0, 9, 3), claim(0, 9, 4), claim(0, 9, 5)),
+	}
+	ours := func(i int) answer.Row { return row("responder row", i) }
+	pairs := []answer.Answer{
+		{Initiator: row("initiator row", 0), Responder: ours(0), Keys: 1, Tier: answer.Match},
+		{Initiator: row("initiator row", 1), Responder: ours(0), Keys: 1, Tier: answer.Possible},
+		{Initiator: row("initiator row", 2), Responder: ours(1), Keys: 3, Tier: answer.Match},
+	}
+	answers := []answer.Answer{
+		{Initiator: row("initiator row", 0), Responder: ours(0), Tier: answer.Withdrawn},              // the pair is no more
+		{Initiator: row("initiator row", 1), Responder: ours(0), Keys: 1 << 2, Tier: answer.Possible}, // on another key
+		{Initiator: row("initiator row", 3), Tier: answer.Withdrawn},                                  // the claimed contact is no more
+	}
+	whole := []answer.Answer{answers[1], pairs[2]}
+	var err5, err6, err7, err8 error
+	v.Pairs, err5 = answer.Encode(pairs)
+	v.Answers, err6 = answer.Encode(answers)
+	v.Whole, err7 = answer.Encode(whole)
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
+		return nil, err
+	}
+	if v.Answered, err8 = merkle.Commit(v.Answers, answer.Size); err8 != nil {
+		return nil, err8
+	}
+	c, err := merkle.Commit(v.Whole, answer.Size)
+	if err != nil {
+		return nil, err
+	}
+	v.WholeRoot = c.Root
 	return v, nil
 }
 

@@ -142,6 +142,29 @@ func TestPublishedVectors(t *testing.T) {
 		}
 	}
 
+	var c ChangeVectors
+	load("changes.json", &c)
+	for what, data := range map[string]Hex{"those that stand": c.Standing, "the changes": c.Claims} {
+		if _, err := voprf.DecodeClaims(nil, data, c.Sizes); err != nil {
+			t.Errorf("changes: %s: %v", what, err)
+		}
+	}
+	for _, i := range c.Invalid {
+		if _, err := voprf.DecodeClaims(nil, i.Claim, c.Sizes); !errors.Is(err, voprf.ErrClaims) {
+			t.Errorf("changes: %s: %v", i.Why, err)
+		}
+	}
+	for _, i := range c.Mismatch { // by form they are good; what stands is for package exchange to know
+		if _, err := voprf.DecodeClaims(nil, i.Claim, c.Sizes); err != nil {
+			t.Errorf("changes: %s: %v", i.Why, err)
+		}
+	}
+	for what, data := range map[string]Hex{"pairs": c.Pairs, "answers": c.Answers, "the whole": c.Whole} {
+		if _, err := answer.Decode(nil, data); err != nil {
+			t.Errorf("changes: %s: %v", what, err)
+		}
+	}
+
 	var a AnswerVectors
 	load("answers.json", &a)
 	if list, err := answer.Decode(nil, a.Encoded); err != nil || len(list) != len(a.Answers) {
