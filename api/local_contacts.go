@@ -117,6 +117,9 @@ func (s *Server) operateContacts(h huma.API) {
 			if o.Map == nil {
 				o.Map = map[string]string{}
 			}
+			if _, twice := o.Map[column]; twice {
+				return nil, newProblem(exchange.CodeInvalid, "map: one column is given to two fields")
+			}
 			o.Map[column] = field
 		}
 		if strings.EqualFold(o.Comma, "tab") {

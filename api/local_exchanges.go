@@ -294,9 +294,14 @@ func (s *Server) operateJobs(h huma.API) {
 	operate(h, get("jobs-show", "/jobs/{id}", tag, "Show a job"),
 		func(ctx context.Context, in *byID) (*body[Job], error) { return asJob(s.jobs.Get(ctx, in.ID)) })
 	op := get("jobs-events", "/jobs/{id}/events", tag, "Follow a job (server-sent events)")
-	op.Description = "An event named job whenever it has changed, its data the job as JSON. The stream ends after the last."
+	op.Description = "An event named job whenever it has changed, its data the whole job as JSON. The stream begins with the job as it is, or, if Last-Event-ID names that state, with the next change; it ends after the last. 204: Last-Event-ID names the state in which the job ended, and nothing more comes."
 	op.Responses = streamed("text/event-stream", "Events named job.")
-	operate(h, op, func(ctx context.Context, in *byID) (*huma.StreamResponse, error) { return s.watch(ctx, in.ID) })
+	operate(h, op, func(ctx context.Context, in *struct {
+		ID   string `path:"id" doc:"Its id." maxLength:"128"`
+		Last string `header:"Last-Event-ID" maxLength:"128" doc:"The id of the last event that was received, by whoever connects again."`
+	}) (*huma.StreamResponse, error) {
+		return s.watch(ctx, in.ID, in.Last)
+	})
 	operate(h, post("jobs-cancel", "/jobs/{id}/cancel", tag, "Cancel a job"),
 		func(ctx context.Context, in *byID) (*body[Job], error) {
 			j, err := s.jobs.Get(ctx, in.ID)

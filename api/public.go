@@ -163,11 +163,12 @@ func (s *Server) putChunk(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, err)
 		return
 	}
-	if !s.chunks.take() {
-		fail(w, r, busy())
+	give, err := s.chunkPlace(r, token)
+	if err != nil {
+		fail(w, r, err)
 		return
 	}
-	defer s.chunks.give()
+	defer give()
 	body, err := readBody(r, exchange.MaxChunk)
 	if err != nil {
 		fail(w, r, err)
@@ -187,11 +188,12 @@ func (s *Server) getChunk(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, err)
 		return
 	}
-	if !s.chunks.take() {
-		fail(w, r, busy())
+	give, err := s.chunkPlace(r, token)
+	if err != nil {
+		fail(w, r, err)
 		return
 	}
-	defer s.chunks.give()
+	defer give()
 	vars := mux.Vars(r)
 	body, err := s.node.GetChunk(r.Context(), token, vars["id"], vars["set"], index)
 	if err != nil {
@@ -200,6 +202,28 @@ func (s *Server) getChunk(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	answer(w, "application/octet-stream", body)
+}
+
+// chunkPlace takes one of the few places for chunks, which hold up to 1 MiB each and may come slowly: strangers get none, and one peer a quarter of them.
+func (s *Server) chunkPlace(r *http.Request, token string) (give func(), err error) {
+	did, proven := r.Context().Value(provenKey{}).(string)
+	if !proven {
+		if did, err = s.node.TokenPeer(r.Context(), token, mux.Vars(r)["id"]); err != nil {
+			return nil, err
+		}
+	}
+	if !s.chunks.take() {
+		return nil, busy()
+	}
+	own, wait := s.chunkers.take("peer " + did)
+	if own == nil {
+		s.chunks.give()
+		return nil, tooMany(wait)
+	}
+	return func() {
+		s.chunks.give()
+		own()
+	}, nil
 }
 
 func chunkRequest(r *http.Request) (token string, index uint32, err error) {

@@ -81,6 +81,7 @@ type Server struct {
 	started time.Time
 
 	chunks    places
+	chunkers  *callers // of them, those of one peer
 	imports   places
 	verifying places // verifications asked for by anybody
 	watchers  places
@@ -124,6 +125,8 @@ func New(o Options) (*Server, error) {
 	s.started = s.now()
 	s.verifying = newPlaces(s.limits.Verifications)
 	s.chunks, s.imports, s.watchers = newPlaces(s.limits.Chunks), newPlaces(s.limits.Imports), newPlaces(s.limits.Watchers)
+
+	s.chunkers = newCallers(max(s.limits.Chunks/4, 1), s.limits.CallerRate, s.now)
 
 	public, local := newRouter(), newRouter()
 	s.guard(public)

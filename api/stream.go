@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -10,6 +12,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humamux"
+
+	"ihyid/store/jobs"
 )
 
 // streamed describes an answer that is not JSON.
@@ -52,13 +56,27 @@ func (s *Server) download(contentType, name string, write func(context.Context, 
 	}}
 }
 
-// watch answers with server-sent events: one named "job" whenever the job has changed, its data the
-// job as JSON. The stream ends after the job's last event; a caller that was cut off before may
-// ask again and misses nothing but values that a later one replaced. It also ends, at the next event
-// or sign of life, when the caller's token, account or role is good for it no longer.
-func (s *Server) watch(ctx context.Context, id string) (*huma.StreamResponse, error) {
-	if _, err := s.jobs.Get(ctx, id); err != nil {
+// event is a job as it stands on a stream: its JSON, and an id that says which state it is.
+func eventOf(j jobs.Job) (id string, data []byte, err error) {
+	if data, err = json.Marshal(jobOf(j)); err != nil {
+		return "", nil, err
+	}
+	sum := sha256.Sum256(data)
+	return strconv.FormatUint(j.Revision, 10) + "-" + hex.EncodeToString(sum[:8]), data, nil
+}
+
+// watch answers with server-sent events: one named "job" whenever the job has changed, its data the job as JSON, whole, so that each event stands for all before
+// it. The stream begins with the job as it is, unless that is the state which the caller has (last, the id of the last event that it got): then it
+// begins with the next change. What changed while nobody was connected is in the state that is sent, and shows in the id: the number in it counts the stored
+// changes. A caller that has the last state of all is answered 204, which tells an EventSource to stop asking. The stream ends after the job's last
+// event, and, at the next event or sign of life, when the caller's token, account or role is good for it no longer.
+func (s *Server) watch(ctx context.Context, id, last string) (*huma.StreamResponse, error) {
+	now, err := s.jobs.Get(ctx, id)
+	if err != nil {
 		return nil, err
+	}
+	if has, _, err := eventOf(now); err == nil && now.State.Final() && has == last {
+		return &huma.StreamResponse{Body: func(hc huma.Context) { hc.SetStatus(http.StatusNoContent) }}, nil
 	}
 	if !s.watchers.take() {
 		return nil, busy()
@@ -81,7 +99,7 @@ func (s *Server) watch(ctx context.Context, id string) (*huma.StreamResponse, er
 		flush.Flush()
 		quiet := time.NewTicker(s.limits.KeepAlive)
 		defer quiet.Stop()
-		for n := 1; ; {
+		for {
 			var err error
 			select {
 			case <-ctx.Done():
@@ -100,13 +118,16 @@ func (s *Server) watch(ctx context.Context, id string) (*huma.StreamResponse, er
 				if !s.still(r) {
 					return
 				}
-				data, merr := json.Marshal(jobOf(job))
+				id, data, merr := eventOf(job)
 				if merr != nil {
 					requestOf(ctx).cause = merr
 					panic(http.ErrAbortHandler)
 				}
-				_, err = io.WriteString(w, "id: "+strconv.Itoa(n)+"\nevent: job\ndata: "+string(data)+"\n\n")
-				n++
+				if id == last {
+					continue // the caller has it
+				}
+				last = id
+				_, err = io.WriteString(w, "id: "+id+"\nevent: job\ndata: "+string(data)+"\n\n")
 				if job.State.Final() {
 					flush.Flush()
 					return

@@ -3,6 +3,8 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -247,9 +249,9 @@ func TestJobEvents(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	read(":\n\n") // nothing happens, and the stream says so
-	changes <- jobs.Job{ID: "7", State: jobs.Running, Done: 3, Cursor: []byte(`"private"`)}
+	changes <- jobs.Job{ID: "7", Revision: 4, State: jobs.Running, Done: 3, Cursor: []byte(`"private"`)}
 	got := read("}\n\n")
-	if i := strings.Index(got, "id:"); i < 0 || got[i:] != `id: 1
+	if i := strings.Index(got, "id:"); i < 0 || got[i:] != `id: 4-`+sumOf(got)+`
 event: job
 data: {"id":"7","kind":"","state":"running","done":3,"created":"0001-01-01T00:00:00Z","updated":"0001-01-01T00:00:00Z"}
 
@@ -337,4 +339,75 @@ func TestEventsEndWithRight(t *testing.T) {
 	}
 	bearing()
 	named()
+}
+
+// sumOf is what the id of an event says of its data.
+func sumOf(event string) string {
+	_, data, _ := strings.Cut(event, "data: ")
+	sum := sha256.Sum256([]byte(strings.TrimSpace(data)))
+	return hex.EncodeToString(sum[:8])
+}
+
+// TestLastEventID: who connects again with the id of the state that it has gets the next change first; with any other it gets the job as it is; and who has
+// the end is told that nothing more comes.
+func TestLastEventID(t *testing.T) {
+	r := serve(t, &fakeNode{})
+	now := jobs.Job{ID: "7", Kind: "contacts.import", State: jobs.Running, Done: 3, Revision: 4}
+	end := now
+	end.State, end.Done, end.Revision = jobs.Done, 9, 6
+	r.jobs.get = func() jobs.Job { return now }
+	r.jobs.watch = func(context.Context, string) (<-chan jobs.Job, error) {
+		ch := make(chan jobs.Job, 2)
+		ch <- now
+		if !now.State.Final() {
+			ch <- end
+		}
+		close(ch)
+		return ch, nil
+	}
+	type event struct{ id, data string }
+	events := func(last string) (list []event, status int) {
+		t.Helper()
+		var headers []string
+		if last != "" {
+			headers = []string{"Last-Event-ID", last}
+		}
+		resp, body := ask(t, r.local, http.MethodGet, "http://node/jobs/7/events", nil, headers...)
+		for part := range strings.SplitSeq(string(body), "\n\n") {
+			var e event
+			for line := range strings.SplitSeq(part, "\n") {
+				switch field, value, _ := strings.Cut(line, ": "); field {
+				case "id":
+					e.id = value
+				case "data":
+					e.data = value
+				}
+			}
+			if e.data != "" {
+				list = append(list, e)
+			}
+		}
+		return list, resp.StatusCode
+	}
+	whole, status := events("")
+	if len(whole) != 2 || status != http.StatusOK || !strings.HasPrefix(whole[0].id, "4-") || !strings.HasPrefix(whole[1].id, "6-") {
+		t.Fatalf("%d %+v", status, whole)
+	}
+	if rest, _ := events(whole[0].id); len(rest) != 1 || rest[0] != whole[1] {
+		t.Errorf("after the first: %+v", rest)
+	}
+	for _, other := range []string{"3-0011223344556677", "4-0011223344556677", "99-" + whole[0].id[2:], "x", "4"} {
+		if again, _ := events(other); len(again) != 2 {
+			t.Errorf("after %s: %+v", other, again)
+		}
+	}
+	now = end
+	if rest, status := events(whole[1].id); len(rest) != 0 || status != http.StatusNoContent {
+		t.Errorf("after the end: %d %+v", status, rest)
+	}
+	if rest, status := events(whole[0].id); len(rest) != 1 || rest[0] != whole[1] || status != http.StatusOK {
+		t.Errorf("before the end: %d %+v", status, rest)
+	}
+	resp, body := ask(t, r.local, http.MethodGet, "http://node/jobs/7/events", nil, "Last-Event-ID", strings.Repeat("9", 129))
+	wantProblem(t, resp, body, http.StatusUnprocessableEntity, "validation")
 }

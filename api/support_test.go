@@ -215,7 +215,7 @@ func (n *fakeNode) Message(ctx context.Context, p []byte) (exchange.Reply, error
 	return exchange.Reply{Presentation: []byte(`{}`)}, n.err
 }
 func (n *fakeNode) TokenPeer(_ context.Context, token, _ string) (string, error) {
-	if did, ok := n.tokens[token]; ok {
+	if did, ok := n.tokens[token]; ok || n.tokens == nil {
 		return did, nil
 	}
 	return "", &exchange.Error{Code: exchange.CodeToken, Detail: "no such token"}
@@ -289,6 +289,7 @@ func (f *fakeRegister) CheckAnonymous(_ context.Context, uscadis, _ []string) ([
 
 // fakeJobs is the same for jobs.
 type fakeJobs struct {
+	get   func() jobs.Job
 	list  func(jobs.Filter) ([]jobs.Job, error)
 	watch func(context.Context, string) (<-chan jobs.Job, error)
 	err   error
@@ -301,6 +302,9 @@ func (f *fakeJobs) List(_ context.Context, q jobs.Filter) ([]jobs.Job, error) {
 	return nil, f.err
 }
 func (f *fakeJobs) Get(_ context.Context, id string) (jobs.Job, error) {
+	if f.get != nil {
+		return f.get(), f.err
+	}
 	return jobs.Job{ID: id, State: jobs.Running, Cursor: []byte(`"private"`)}, f.err
 }
 func (f *fakeJobs) Cancel(_ context.Context, id string) (jobs.Job, error) {

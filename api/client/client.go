@@ -170,8 +170,8 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	}
 }
 
-// send sends one request. An answer that is no success becomes an error, and its body is closed.
-func (c *Client) send(ctx context.Context, method, path string, query url.Values, contentType string, body io.Reader) (*http.Response, error) {
+// send sends one request, with further headers in pairs. An answer that is no success becomes an error, and its body is closed.
+func (c *Client) send(ctx context.Context, method, path string, query url.Values, contentType string, body io.Reader, headers ...string) (*http.Response, error) {
 	target := c.base + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
@@ -182,6 +182,9 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", contentType)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
 	}
 	if c.match != "" && method != http.MethodGet {
 		req.Header.Set("If-Match", c.match)

@@ -26,17 +26,21 @@ const (
 // answer: the job goes on by itself when a node comes back.
 func (c *Client) WatchJob(ctx context.Context, id string, change func(api.Job)) (api.Job, error) {
 	var last api.Job
+	event := ""
 	pause, waited := firstPause, time.Duration(0)
 	for {
-		job, err := c.follow(ctx, id, func(j api.Job) {
+		job, err := c.follow(ctx, id, event, func(id string, j api.Job) {
 			pause, waited = firstPause, 0
-			last = j
+			event, last = id, j
 			if change != nil {
 				change(j)
 			}
 		})
 		if err == nil && job.State.Final() {
 			return job, nil
+		}
+		if err == nil && last.State.Final() {
+			return last, nil // its end had been received when the connection broke
 		}
 		if ctx.Err() != nil {
 			return last, context.Cause(ctx)
@@ -67,17 +71,21 @@ func (c *Client) WatchJob(ctx context.Context, id string, change func(api.Job)) 
 // maxEvent bounds one event: a job with its result.
 const maxEvent = 1 << 20
 
-// follow reads one event stream to its end and gives the last job on it.
-func (c *Client) follow(ctx context.Context, id string, change func(api.Job)) (api.Job, error) {
+// follow reads one event stream to its end and gives the last job on it. last is the id of the last event of a stream before, or "".
+func (c *Client) follow(ctx context.Context, id, last string, change func(id string, j api.Job)) (api.Job, error) {
 	var job api.Job
-	resp, err := c.send(ctx, http.MethodGet, at("jobs", id, "events"), nil, "", nil)
+	var headers []string
+	if last != "" {
+		headers = []string{"Last-Event-ID", last}
+	}
+	resp, err := c.send(ctx, http.MethodGet, at("jobs", id, "events"), nil, "", nil, headers...)
 	if err != nil {
 		return job, err
 	}
 	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(make([]byte, 0, 4<<10), maxEvent)
-	name, data := "", ""
+	name, data, event := "", "", ""
 	for lines.Scan() {
 		field, value, _ := strings.Cut(lines.Text(), ":")
 		value = strings.TrimPrefix(value, " ")
@@ -88,9 +96,11 @@ func (c *Client) follow(ctx context.Context, id string, change func(api.Job)) (a
 				if err := json.Unmarshal([]byte(data), &job); err != nil {
 					return job, fmt.Errorf("the node sent a job that cannot be understood: %w", err)
 				}
-				change(job)
+				change(event, job)
 			}
 			name, data = "", ""
+		case field == "id" && len(value) <= 128:
+			event = value
 		case field == "event":
 			name = value
 		case field == "data" && len(data)+len(value) < maxEvent:

@@ -60,14 +60,14 @@ type Job struct {
 	Params    json.RawMessage `json:"params,omitempty"` // may be personal
 	Cursor    json.RawMessage `json:"cursor,omitempty"` // may be personal
 	Result    json.RawMessage `json:"result,omitempty"`
+	Revision  uint64          `json:"revision"` // counts the stored changes: tells which of two states is later
 }
 
 // record is a job as it is stored.
 type record struct {
 	Job
-	Revision uint64 `json:"revision"`         // counts the changes; tells a watcher which of two states is later
-	Cancel   bool   `json:"cancel,omitempty"` // to be cancelled when its handler returns
-	Deaths   int    `json:"deaths,omitempty"` // times the process died since the last checkpoint
+	Cancel bool `json:"cancel,omitempty"` // to be cancelled when its handler returns
+	Deaths int  `json:"deaths,omitempty"` // times the process died since the last checkpoint
 }
 
 const (

@@ -601,7 +601,7 @@ func TestLateNewsIsDropped(t *testing.T) {
 	}
 	<-ch
 	news := func(revision, done uint64) {
-		b.changed(1, record{Job: Job{ID: j.ID, State: Running, Done: done}, Revision: revision})
+		b.changed(1, record{Job: Job{ID: j.ID, State: Running, Done: done, Revision: revision}})
 	}
 	news(7, 70)
 	news(6, 60)
