@@ -117,6 +117,9 @@ the matching profile has changed, or to make sure.`,
 					return a.printJSON(result)
 				}
 				fmt.Fprintf(a.out, "Compared %s; %s for a decision\n", plural(result.Contacts, "contact", "contacts"), plural(result.Open, "pair waits", "pairs wait"))
+				if result.LeftOut > 0 {
+					fmt.Fprintf(a.out, "Left out: %s, alike only by a weak key, and not when both are looked at\n", plural(result.LeftOut, "pair", "pairs"))
+				}
 				return nil
 			})
 		},

@@ -298,6 +298,7 @@ func (a *app) showImport(name string, r register.ImportResult, shown []register.
 		{r.Updated, "updated" + changedFields(r.Changed), "updated" + changedFields(r.Changed)},
 		{r.Duplicates, "duplicate of a contact that is here already", "duplicates of contacts that are here already"},
 		{r.PossibleDuplicates, "of the created ones is possibly a duplicate: ihyid contacts duplicates", "of the created ones are possibly duplicates: ihyid contacts duplicates"},
+		{r.LeftOut, "pair left out: alike only by a weak key, and not when both are looked at", "pairs left out: alike only by a weak key, and not when both are looked at"},
 		{r.Rejected, "REJECTED", "REJECTED"},
 	} {
 		what := line.many

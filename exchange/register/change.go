@@ -31,6 +31,8 @@ type changes struct {
 	further []diff
 	told    []PreparedChanges // of each watcher that is prepared for them
 	quiet   bool              // a preview: watchers are not told
+	// unlikely counts the pairs that were left out because their contacts are not alike, when the changes have been kept.
+	unlikely uint64
 }
 
 // diff is what edits change in one index. The parallel slices say whose edit an entry belongs to, in ascending order, and, for match digests,

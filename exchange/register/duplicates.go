@@ -165,7 +165,7 @@ func (r *Register) pairsOf(tx *store.Tx, c *changes, hits []store.Hits) ([][]dup
 			return nil, err
 		}
 	}
-	if err := r.dropUnlikely(tx, c.edits, agreed); err != nil {
+	if err := r.dropUnlikely(tx, c, agreed); err != nil {
 		return nil, err
 	}
 	out := make([][]duplicatePair, len(c.edits))
@@ -207,8 +207,9 @@ func (r *Register) pairsOf(tx *store.Tx, c *changes, hits []store.Hits) ([][]dup
 // of a list nearly all that score less are strangers (docs/matching.md).
 const minLikely = 0.65
 
-// dropUnlikely takes out of what agrees the pairs that are only possible and whose contacts are not alike when one looks at both.
-func (r *Register) dropUnlikely(tx *store.Tx, edits []edit, agreed []map[uint64]uint32) error {
+// dropUnlikely takes out of what agrees the pairs that are only possible and whose contacts are not alike when one looks at both, and counts them.
+func (r *Register) dropUnlikely(tx *store.Tx, c *changes, agreed []map[uint64]uint32) error {
+	edits := c.edits
 	type candidate struct {
 		edit  int
 		ref   uint64
@@ -242,15 +243,20 @@ func (r *Register) dropUnlikely(tx *store.Tx, edits []edit, agreed []map[uint64]
 	for w := range workers {
 		wg.Go(func() {
 			for n := w; n < len(all); n += workers {
-				c := &all[n]
-				c.score = contacts.Compare(&edits[c.edit].after.Contact, &c.other.Contact).Score
+				p := &all[n]
+				p.score = contacts.Compare(&edits[p.edit].after.Contact, &p.other.Contact).Score
 			}
 		})
 	}
 	wg.Wait()
-	for _, c := range all {
-		if c.score < minLikely {
-			delete(agreed[c.edit], c.ref)
+	for _, p := range all {
+		if p.score >= minLikely {
+			continue
+		}
+		delete(agreed[p.edit], p.ref)
+		// Where contacts are only compared anew, each pair comes by twice.
+		if e := &edits[p.edit]; p.ref < e.id || e.before != nil && e.before.Contact != e.after.Contact {
+			c.unlikely++
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package register_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"testing"
 
 	"ihyid/contacts"
@@ -20,7 +21,7 @@ func TestDuplicatesOfList(t *testing.T) {
 	check(t, lists.WriteCSV(&list, lists.Options{N: 3000, Seed: 5}))
 	job, err := n.StartImport(ctx, &list, register.ImportOptions{}, "local")
 	check(t, err)
-	n.await(t, job.ID)
+	result := n.await(t, job.ID)
 
 	all, err := n.List(ctx, 0, 1<<20)
 	check(t, err)
@@ -78,6 +79,17 @@ func TestDuplicatesOfList(t *testing.T) {
 				t.Errorf("%v: %q, should be %s", p, kept[p], tier)
 			}
 		}
+	}
+	// Both the import and a comparison of all say how many were left out.
+	anew, err := n.StartFind(ctx)
+	check(t, err)
+	n.await(t, anew.ID)
+	done, err := n.queue.Get(ctx, anew.ID)
+	check(t, err)
+	var again register.FindResult
+	check(t, json.Unmarshal(done.Result, &again))
+	if result.LeftOut != uint64(unlikely) || again.LeftOut != uint64(unlikely) || again.Open != uint64(found) {
+		t.Errorf("%d left out by the import, %+v by comparing all; %d and %d should be", result.LeftOut, again, unlikely, found)
 	}
 	if unlikely == 0 || found == 0 {
 		t.Fatalf("%d pairs to be kept and %d to be left out: the list shows nothing", found, unlikely)

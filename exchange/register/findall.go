@@ -18,6 +18,7 @@ const findBatch = 2000
 type FindResult struct {
 	Contacts uint64 `json:"contacts"` // looked at
 	Open     uint64 `json:"open"`     // pairs that wait for a decision now
+	LeftOut  uint64 `json:"left_out"` // pairs that agree in match keys only a little, and whose contacts are not alike
 }
 
 // findCursor is how far the search is.
@@ -61,10 +62,11 @@ func (r *Register) runFind(ctx context.Context, t *jobs.Task) error {
 			}
 			done = len(edits) < findBatch
 			next.Sum.Contacts += uint64(len(edits))
-			if err := r.compareAgain(tx, edits); err != nil {
+			leftOut, err := r.compareAgain(tx, edits)
+			if err != nil {
 				return err
 			}
-			var err error
+			next.Sum.LeftOut += leftOut
 			if next.Sum.Open, err = r.duplicates.Len(tx); err != nil {
 				return err
 			}
@@ -85,15 +87,15 @@ func (r *Register) runFind(ctx context.Context, t *jobs.Task) error {
 	return nil
 }
 
-// compareAgain compares contacts that do not change with all others.
-func (r *Register) compareAgain(tx *store.Tx, edits []edit) error {
+// compareAgain compares contacts that do not change with all others, and gives the number of pairs that were left out as unlikely.
+func (r *Register) compareAgain(tx *store.Tx, edits []edit) (leftOut uint64, err error) {
 	c, err := r.prepare(edits)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	hits, err := r.index.LookupAll(tx, c.keys.keep, maxAlike)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var missing []store.IndexEntry
 	for i, h := range hits {
@@ -102,8 +104,8 @@ func (r *Register) compareAgain(tx *store.Tx, edits []edit) error {
 		}
 	}
 	if _, err := r.index.Insert(tx, missing); err != nil {
-		return err
+		return 0, err
 	}
 	_, err = r.pairsOf(tx, c, nil)
-	return err
+	return c.unlikely, err
 }

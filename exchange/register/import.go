@@ -71,6 +71,7 @@ type ImportResult struct {
 	Changed            map[string]uint64 `json:"changed,omitempty"` // fields that updated contacts have another value in, and how many do
 	Duplicates         uint64            `json:"duplicates"`
 	PossibleDuplicates uint64            `json:"possible_duplicates"` // created or updated rows that may be another contact
+	LeftOut            uint64            `json:"left_out,omitempty"`  // pairs that agree in match keys only a little, and whose contacts are not alike: no possible duplicates
 	Rejected           uint64            `json:"rejected"`
 	DryRun             bool              `json:"dry_run,omitempty"` // nothing was changed
 	Format             list.Format       `json:"format,omitempty"`

@@ -132,6 +132,7 @@ func (k *keeper) rows(tx *store.Tx, b *prepared, result *ImportResult) ([]Outcom
 	if err != nil {
 		return nil, err
 	}
+	result.LeftOut += b.changes.unlikely
 	if len(updates) > 0 {
 		c, err := k.r.prepare(updates)
 		if err != nil {
@@ -142,6 +143,7 @@ func (k *keeper) rows(tx *store.Tx, b *prepared, result *ImportResult) ([]Outcom
 		if err != nil {
 			return nil, err
 		}
+		result.LeftOut += c.unlikely
 		for i, pairs := range more {
 			found[of[i]] = append(found[of[i]], pairs...)
 		}
