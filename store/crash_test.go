@@ -35,7 +35,10 @@ func crashingImport(t *testing.T, path string) {
 		first := uint64(0)
 		run, remove := s.Update, x.Remove
 		if rand.IntN(4) == 0 {
-			run, remove = s.Erase, x.Erase
+			run = func(ctx context.Context, fn func(*Tx) error) error { return s.Erase(ctx, fn, x) }
+			if rand.IntN(2) == 0 {
+				remove = x.Erase
+			}
 		}
 		err := run(ctx, func(tx *Tx) error {
 			var entries []IndexEntry

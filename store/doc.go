@@ -15,7 +15,8 @@
 //     numbers (NextID, ID) or keyed hashes.
 //   - Sealing shows a record that was changed or moved; it does not show that the whole file, or one record, was put back to an earlier state.
 //   - A View that stays open long keeps the pages of its state from being used again, so that the file grows; and Scrub waits for it.
-//   - Deleting makes unreachable. Only Store.Erase, with Index.Erase for index entries, has the bytes gone when it returns. The file itself never shrinks: free pages
+//   - Deleting makes unreachable. Only Store.Erase has the bytes gone when it returns, of index entries those of Index.Erase and of the indexes that it is told; work in
+//     many transactions notes it with Tx.EraseLater and ends with Store.FinishErase. The file itself never shrinks: free pages
 //     are used again; Snapshot and Restore make a small one.
 //   - Where the disk loses what it has said to have written, no store can help; otherwise a crash at any moment leaves the state of the last commit.
 //   - References of an index are at most MaxRef; more than MaxEqual references of one value are counted, not kept.
@@ -36,7 +37,8 @@
 //	          active-key  uint32, the data key that seals
 //	          last-key    uint32, the highest number of a data key so far; numbers are never used again
 //	          index-key   the wrapped index key K_idx
-//	          scrub       there while free pages may hold what was erased
+//	          scrub       there while free pages may hold what was erased: the number of the transaction that erased last
+//	          compact/…   with an index's name: there while that index may hold what was erased, likewise
 //	keys      uint32 data key → wrapped data key
 //	seals     uint32 data key → uint64, at least the number of records ever sealed with it
 //	counts    collection → uint64, its number of records

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,19 +12,105 @@ import (
 )
 
 // Erase runs fn as Update does, and returns once what fn deleted (Collection.Delete, Index.Erase) is gone from the file too, and not only
-// unreachable. It waits for the readers of before. A crash in between is made good by the next Open. Backups made before still hold what
-// was erased, and a disk may keep old blocks of its own; there it is sealed.
-func (s *Store) Erase(ctx context.Context, fn func(tx *Tx) error) error {
+// unreachable; of the indexes given, also what Remove took out of them, then or before. It waits for the readers of before. A crash in between is made
+// good by the next Open. Backups made before still hold what was erased, and a disk may keep old blocks of its own; there it is sealed.
+func (s *Store) Erase(ctx context.Context, fn func(tx *Tx) error, indexes ...*Index) error {
 	err := s.Update(ctx, func(tx *Tx) error {
 		if err := fn(tx); err != nil {
 			return err
 		}
-		return tx.b.Bucket(bucketMeta).Put(metaScrub, []byte{1})
+		return tx.EraseLater(indexes...)
 	})
 	if err != nil {
 		return err
 	}
+	return s.FinishErase(ctx)
+}
+
+// EraseLater notes, in the transaction that deletes something, that it is to be gone from the file, and with it what was removed from the indexes given. The note stays
+// until FinishErase has done that; Open does it, too. So work that deletes in steps can leave the rewriting for its end.
+func (tx *Tx) EraseLater(indexes ...*Index) error {
+	if err := tx.check(tx.s, true); err != nil {
+		return err
+	}
+	meta := tx.b.Bucket(bucketMeta)
+	// What was noted later than the work began must not be taken for done with it: so the note tells which transaction it is of.
+	mark := binary.BigEndian.AppendUint64(nil, uint64(tx.b.ID()))
+	for _, x := range indexes {
+		if err := meta.Put(compactKey(x.name), mark); err != nil {
+			return err
+		}
+	}
+	return meta.Put(metaScrub, mark)
+}
+
+func compactKey(index string) []byte { return append(bytes.Clone(metaCompact), index...) }
+
+// ErasePending says whether something waits for FinishErase.
+func (s *Store) ErasePending(ctx context.Context) (pending bool, err error) {
+	err = s.View(ctx, func(tx *Tx) error {
+		meta := tx.b.Bucket(bucketMeta)
+		k, _ := meta.Cursor().Seek(metaCompact)
+		pending = meta.Get(metaScrub) != nil || bytes.HasPrefix(k, metaCompact)
+		return nil
+	})
+	return pending, err
+}
+
+// FinishErase does what EraseLater has noted, and returns when nothing of it is left in the file. Where nothing is noted it does nothing.
+func (s *Store) FinishErase(ctx context.Context) error {
+	notes := map[string][]byte{}
+	err := s.View(ctx, func(tx *Tx) error {
+		c := tx.b.Bucket(bucketMeta).Cursor()
+		for k, v := c.Seek(metaCompact); bytes.HasPrefix(k, metaCompact); k, v = c.Next() {
+			notes[string(k[len(metaCompact):])] = bytes.Clone(v)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for name, mark := range notes {
+		if err := s.compactNoted(ctx, name, mark); err != nil {
+			return err
+		}
+	}
+	pending, err := s.ErasePending(ctx)
+	if err != nil || !pending {
+		return err
+	}
 	return s.Scrub(ctx)
+}
+
+// compactNoted compacts an index that a note names, and takes the note away. The program may not have opened the index yet.
+func (s *Store) compactNoted(ctx context.Context, name string, mark []byte) error {
+	x := NewIndex(s, name)
+	err := s.View(ctx, func(tx *Tx) error {
+		b := tx.b.Bucket(bucketIndexes).Bucket([]byte(name))
+		if b == nil {
+			return nil
+		}
+		set, err := decodeRunSet(b.Get(keyState))
+		if err != nil {
+			return err
+		}
+		x.maxEqual = uint32(set.maxEqual)
+		return nil
+	})
+	if err == nil {
+		err = x.Compact(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("store: compact index %s: %w", name, err)
+	}
+	return s.Update(ctx, func(tx *Tx) error {
+		meta := tx.b.Bucket(bucketMeta)
+		if !bytes.Equal(meta.Get(compactKey(name)), mark) {
+			return nil
+		}
+		// What was compacted is in free pages now.
+		return errors.Join(meta.Delete(compactKey(name)), tx.EraseLater())
+	})
 }
 
 // scrubChunk is how much of the file is read and overwritten at once.
@@ -35,38 +122,25 @@ const scrubChunk = 1 << 20
 //
 // It is as safe against a crash as any commit: a page that is free now is not part of the state that the next Open finds.
 func (s *Store) Scrub(ctx context.Context) error {
-	if err := s.scrub(ctx); err != nil {
+	mark, err := s.scrub(ctx)
+	if err != nil {
 		return fmt.Errorf("store: overwrite free pages: %w", err)
+	}
+	return s.scrubbed(ctx, mark)
+}
+
+// scrubbed takes a note away that has been dealt with.
+func (s *Store) scrubbed(ctx context.Context, mark []byte) error {
+	if mark == nil {
+		return nil
 	}
 	return s.Update(ctx, func(tx *Tx) error {
 		meta := tx.b.Bucket(bucketMeta)
-		if meta.Get(metaScrub) == nil {
-			return nil
+		if !bytes.Equal(meta.Get(metaScrub), mark) {
+			return nil // something was deleted since, and is to be overwritten too
 		}
 		return meta.Delete(metaScrub)
 	})
-}
-
-// EraseLater has what the transaction deletes gone from the file as well, as Erase does, but not before FinishErase is called, or the store is opened
-// again: for what is deleted often, where shutting readers out each time would cost too much.
-func (tx *Tx) EraseLater() error {
-	if err := tx.check(tx.s, true); err != nil {
-		return err
-	}
-	return tx.b.Bucket(bucketMeta).Put(metaScrub, []byte{1})
-}
-
-// FinishErase overwrites what EraseLater has left, and what a crash has kept from being overwritten. It does nothing where there is nothing.
-func (s *Store) FinishErase(ctx context.Context) error {
-	pending := false
-	err := s.View(ctx, func(tx *Tx) error {
-		pending = tx.b.Bucket(bucketMeta).Get(metaScrub) != nil
-		return nil
-	})
-	if err != nil || !pending {
-		return err
-	}
-	return s.Scrub(ctx)
 }
 
 // shutReadersOut waits until no reader is left and keeps new ones waiting.
@@ -88,33 +162,35 @@ func (s *Store) shutReadersOut(ctx context.Context) error {
 	}
 }
 
-func (s *Store) scrub(ctx context.Context) (err error) {
+// scrub gives the note that it has dealt with.
+func (s *Store) scrub(ctx context.Context) (mark []byte, err error) {
 	if err := s.lockWriter(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { <-s.writer }()
 	if err := s.shutReadersOut(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	defer s.gate.Unlock()
 	f, err := os.OpenFile(s.path, os.O_RDWR, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	// With no reader left, beginning a write transaction makes every page free that any former one has freed.
 	b, err := s.db.Begin(true)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer b.Rollback()
+	mark = bytes.Clone(b.Bucket(bucketMeta).Get(metaScrub))
 	w := &wiper{ctx: ctx, f: f, buf: make([]byte, scrubChunk), zero: make([]byte, scrubChunk)}
 	size := int64(s.db.Info().PageSize)
 	pages := b.Size() / size
 	for page := int64(2); page < pages; page++ {
 		info, err := b.Page(int(page))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if info.Type != "free" {
 			// The header of a page in use tells how many pages follow it that have none.
@@ -122,21 +198,21 @@ func (s *Store) scrub(ctx context.Context) (err error) {
 			continue
 		}
 		if err := w.add(page*size, size); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	// Past the last page there can be remains of a commit that failed.
 	end, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := w.add(pages*size, max(end-pages*size, 0)); err != nil {
-		return err
+		return nil, err
 	}
 	if err := w.flush(); err != nil {
-		return err
+		return nil, err
 	}
-	return f.Sync()
+	return mark, f.Sync()
 }
 
 // wiper overwrites spans of a file with zeros, where they are not zeros already.
@@ -284,7 +360,14 @@ func (rr *runReader) rewriteSegment(r *run, at int, edits []entry, placed []bool
 		r.fences[at].ref = goneFence
 		err = rr.b.Delete(key[:])
 	} else {
-		err = rr.b.Put(key[:], out[:len(out):len(out)])
+		// The segment's key is its first term, which may be what goes.
+		first := out.at(0).term()
+		if first != key {
+			r.fences[at] = out.at(0)
+			r.fences[at].ref = 0
+			err = rr.b.Delete(key[:])
+		}
+		err = errors.Join(err, rr.b.Put(first[:], out[:len(out):len(out)]))
 	}
 	if err != nil {
 		return false, fmt.Errorf("store: rewrite index segment: %w", err)

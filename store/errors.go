@@ -34,6 +34,8 @@ var (
 	ErrTooLarge = errors.New("store: record too large")
 	// ErrVersion is returned for a record of another schema version than its collection's.
 	ErrVersion = errors.New("store: record has another schema version")
+	// ErrBusy is returned by Index.Compact, and by what needs it, if others change the index so often that it does not get to its end.
+	ErrBusy = errors.New("store: the index is changed too often at the moment to be written anew; try again")
 	// ErrRef is returned for an index reference above MaxRef.
 	ErrRef = errors.New("store: index reference too large")
 	// ErrKeyExhausted is returned where a data key has sealed as much as it safely can and could not be replaced.

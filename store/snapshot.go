@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -39,6 +40,23 @@ func (s *Store) Snapshot(ctx context.Context, w io.Writer) (err error) {
 			return fmt.Errorf("store: snapshot: %w", err)
 		}
 	}
+}
+
+// removeSnapshots removes half-made copies that a crash has left: what is erased from the store must not be found beside it.
+func (s *Store) removeSnapshots() error {
+	dir, base := filepath.Split(s.path)
+	entries, err := os.ReadDir(filepath.Clean(dir))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), base+".snapshot-") {
+			if err := removeIfThere(filepath.Join(dir, e.Name())); err != nil {
+				return fmt.Errorf("store: remove what a snapshot left: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // copyTo makes a compacted copy of the current state in the file at path.

@@ -41,7 +41,8 @@ var (
 	metaActive   = []byte("active-key")
 	metaLastKey  = []byte("last-key")
 	metaIndexKey = []byte("index-key")
-	metaScrub    = []byte("scrub") // there while free pages may hold what was erased
+	metaScrub    = []byte("scrub")    // there while free pages may hold what was erased
+	metaCompact  = []byte("compact/") // with the name of an index: there while the index may hold what was erased
 )
 
 // mapSize is the address space that is mapped at once. A larger file is mapped anew in steps, for which the
@@ -221,6 +222,9 @@ func open(ctx context.Context, path string, o Options, lock *fileLock) (_ *Store
 		return nil, err
 	}
 	if err := s.openSpools(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.removeSnapshots(); err != nil {
 		return nil, err
 	}
 	if err := s.FinishErase(ctx); err != nil {
