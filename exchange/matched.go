@@ -1,7 +1,6 @@
 package exchange
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +18,11 @@ type matchPart struct {
 	Key []byte `json:"key"` // in the collection of matches
 }
 
-// ErrInExchange is returned for an erasure of a contact that takes part in an exchange that is going on.
-var ErrInExchange = errors.New("the contact takes part in an exchange that is going on; erase it when that is over")
+// ErrInExchange is returned for an erasure of a contact that takes part in an exchange that is going on. It is a register.ErrHeld.
+var ErrInExchange = fmt.Errorf("%w: it takes part in an exchange that is going on; that has to end first", register.ErrHeld)
+
+// Indexes are those that hold something of contacts.
+func (n *Node) Indexes() []*store.Index { return []*store.Index{n.matched} }
 
 // putMatches keeps what an exchange found. It is shown once the exchange is done. Contacts that have been deleted since it began are left out; of
 // those that have been merged it is the merged contact that was found.
@@ -204,31 +206,43 @@ func (n *Node) ContactsChanged(tx *store.Tx, _ string, changes []register.Change
 }
 
 // notRunning refuses where one of the contacts takes part in an exchange that is going on: its own set, which the other side may have a commitment to,
-// holds their digests.
+// holds their digests. An exchange whose set is just being made may have read any contact.
 func (n *Node) notRunning(tx *store.Tx, gone map[uint64]register.Change) error {
 	for item, err := range n.kept.sessions.All(tx, store.Range{}) {
 		if err != nil {
 			return err
 		}
-		if item.Value.State.Finished() {
+		s := &item.Value
+		if s.State.Finished() {
 			continue
 		}
-		var raw bytes.Buffer
-		for chunk, err := range n.kept.chunks.All(tx, store.Range{Prefix: []byte(item.Value.ID + "/" + setOwn + "/")}) {
-			if err != nil {
+		in := s.State == StatePreparing || s.Role == Responder && s.State == StateOpening
+		if !in {
+			if in, err = n.ownSetHas(tx, s, gone); err != nil {
 				return err
 			}
-			raw.Write(chunk.Value)
 		}
-		own, err := decodeOwnSet(raw.Bytes())
-		if err != nil {
-			return err
-		}
-		for _, h := range own.holdings {
-			if _, ok := gone[h.contact]; ok {
-				return fmt.Errorf("%w: %s", ErrInExchange, item.Value.ID)
-			}
+		if in {
+			return fmt.Errorf("%w: exchange %s with %s", ErrInExchange, s.ID, s.Peer)
 		}
 	}
 	return nil
+}
+
+// ownSetHas says whether one of some contacts is in the own set of an exchange. It reads the set piece by piece: one of a large register is too large to be held.
+func (n *Node) ownSetHas(tx *store.Tx, s *session, contacts map[uint64]register.Change) (bool, error) {
+	var rest []byte // of the piece before
+	for chunk, err := range n.kept.chunks.All(tx, store.Range{Prefix: []byte(s.ID + "/" + setOwn + "/")}) {
+		if err != nil {
+			return false, err
+		}
+		data := append(rest, chunk.Value...)
+		for ; len(data) >= holdingSize; data = data[holdingSize:] {
+			if _, ok := contacts[holdingContact(data)]; ok {
+				return true, nil
+			}
+		}
+		rest = append([]byte(nil), data...)
+	}
+	return false, errDamaged(len(rest) > 0)
 }

@@ -84,13 +84,16 @@ func (o *ownSet) encode() []byte {
 	return out
 }
 
+// holdingContact reads whose a kept holding is.
+func holdingContact(b []byte) uint64 { return binary.BigEndian.Uint64(b[32:]) }
+
 func decodeOwnSet(b []byte) (*ownSet, error) {
 	if len(b)%holdingSize != 0 {
 		return nil, errors.New("the kept set of own digests is damaged")
 	}
 	all := make([]holding, 0, len(b)/holdingSize)
 	for ; len(b) > 0; b = b[holdingSize:] {
-		all = append(all, holding{[32]byte(b), binary.BigEndian.Uint64(b[32:]), b[40]})
+		all = append(all, holding{[32]byte(b), holdingContact(b), b[40]})
 	}
 	return newOwnSet(all), nil
 }

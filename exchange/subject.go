@@ -152,10 +152,7 @@ type Erasure struct {
 // all; else at the end of the epochs. Errors: those of register.Erase; ErrInExchange.
 func (n *Node) EraseContacts(ctx context.Context, by string, roll bool, contacts ...uint64) (Erasure, error) {
 	var out Erasure
-	err := n.matched.Compact(ctx)
-	if err != nil {
-		return out, err
-	}
+	var err error
 	if out.Erasure, err = n.register.Erase(ctx, by, contacts...); err != nil {
 		return out, err
 	}

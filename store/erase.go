@@ -59,6 +59,12 @@ func (s *Store) ErasePending(ctx context.Context) (pending bool, err error) {
 
 // FinishErase does what EraseLater has noted, and returns when nothing of it is left in the file. Where nothing is noted it does nothing.
 func (s *Store) FinishErase(ctx context.Context) error {
+	select { // two would undo each other's work on an index
+	case s.erasing <- struct{}{}:
+		defer func() { <-s.erasing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	notes := map[string][]byte{}
 	err := s.View(ctx, func(tx *Tx) error {
 		c := tx.b.Bucket(bucketMeta).Cursor()

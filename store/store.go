@@ -87,10 +87,11 @@ type Store struct {
 	sealLimit     uint64
 	sealHardLimit uint64
 
-	writer chan struct{} // holds one token while a write transaction runs
-	gate   sync.RWMutex  // read-held by every View; held by what must shut readers out
-	closed chan struct{}
-	once   sync.Once
+	writer  chan struct{} // holds one token while a write transaction runs
+	erasing chan struct{} // holds one token while FinishErase is at work
+	gate    sync.RWMutex  // read-held by every View; held by what must shut readers out
+	closed  chan struct{}
+	once    sync.Once
 
 	merger *merger
 	spools spools
@@ -271,8 +272,9 @@ func newStore(path string, o Options, db *bolt.DB) *Store {
 	return &Store{
 		path: path, opt: o, db: db,
 		sealLimit: sealLimit, sealHardLimit: sealHardLimit,
-		writer: make(chan struct{}, 1),
-		closed: make(chan struct{}),
+		writer:  make(chan struct{}, 1),
+		erasing: make(chan struct{}, 1),
+		closed:  make(chan struct{}),
 	}
 }
 

@@ -216,11 +216,12 @@ func (c *changes) skipCreated() {
 }
 
 // removal says how much is to be left of what is taken out of an index.
-type removal bool
+type removal int
 
 const (
-	unlink removal = false // not to be found any more; the bytes go with the next merges
-	wipe   removal = true  // within Store.Erase: nothing
+	unlink removal = iota // not to be found any more
+	later                 // neither, and its bytes are to be gone from the file when Store.FinishErase has run
+	wipe                  // the same, of few contacts: the indexes are rid of it at once
 )
 
 // keep makes the changes: contacts, indexes, open pairs, and what the watchers do. It gives for every edit the pairs that its contact is now in.
@@ -335,7 +336,7 @@ func changesOf(edits []edit, how removal) []Change {
 		if e.skip || e.aside || e.known {
 			continue
 		}
-		change := Change{ID: e.id, Into: e.into, Erased: how == wipe && e.after == nil}
+		change := Change{ID: e.id, Into: e.into, Erased: how != unlink && e.after == nil}
 		if e.before != nil {
 			change.Before = &e.before.Contact
 		}

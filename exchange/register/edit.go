@@ -150,10 +150,17 @@ func (r *Register) Update(ctx context.Context, id, version uint64, p Patch, by s
 	return s, pairs, err
 }
 
-// Delete removes contacts, all or none, with what they were merged of and what was decided about them. They are not to be found any more; the last of their bytes go when the file's free pages are used again. Erase has
-// them gone at once. Errors: ErrNotFound.
+// Delete removes contacts, all or none, with what they were merged of and what was decided about them. They are not to be found any more at once, and an exchange
+// that is going on ends without them; the last of their bytes leave the file within a day or two (see Tidy). Erase has them gone when it returns. Errors: ErrNotFound.
 func (r *Register) Delete(ctx context.Context, by string, ids ...uint64) error {
-	return r.store.Update(ctx, func(tx *store.Tx) error { return r.remove(tx, by, ids, unlink) })
+	return r.store.Update(ctx, func(tx *store.Tx) error { return r.delete(tx, by, ids...) })
+}
+
+func (r *Register) delete(tx *store.Tx, by string, ids ...uint64) error {
+	if err := r.remove(tx, by, ids, unlink); err != nil {
+		return err
+	}
+	return r.noteDeletion(tx)
 }
 
 // DeleteVersion is Delete of one contact that must still be of the version in which it was read. Errors: ErrVersion too.
@@ -166,13 +173,14 @@ func (r *Register) DeleteVersion(ctx context.Context, by string, id, version uin
 		if version != 0 && version != max(before.Version, 1) {
 			return fmt.Errorf("contact %d: %w", id, ErrVersion)
 		}
-		return r.remove(tx, by, []uint64{id}, unlink)
+		return r.delete(tx, by, id)
 	})
 }
 
 func (r *Register) remove(tx *store.Tx, by string, ids []uint64, how removal) error {
 	edits := make([]edit, 0, len(ids))
 	seen := make(map[uint64]bool, len(ids))
+	gone := make(map[uint64]bool, len(ids))
 	for _, id := range ids {
 		if seen[id] {
 			continue
@@ -195,12 +203,19 @@ func (r *Register) remove(tx *store.Tx, by string, ids []uint64, how removal) er
 			}
 			edits = append(edits, edit{id: number, before: &o.record})
 		}
+		if err := r.forgetUndone(tx, all); err != nil {
+			return err
+		}
 		for _, number := range all {
+			gone[number] = true
 			err := errors.Join(r.forget(tx, number), r.originals.Delete(tx, store.ID(number)), r.merges.Delete(tx, store.ID(number)))
 			if err != nil {
 				return err
 			}
 		}
+	}
+	if err := r.blank(tx, gone); err != nil {
+		return err
 	}
 	_, err := r.change(tx, by, edits, how)
 	return err

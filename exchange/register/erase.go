@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"ihyid/store"
 	"ihyid/store/jobs"
@@ -21,20 +22,23 @@ type Erasure struct {
 	Imports []string `json:"imports,omitempty"` // jobs whose lists are not read yet: what stands in them is not erased, and may bring a contact back
 }
 
+// ErrUnfinished is wrapped by the error of an erasure that was made, but whose last part is still to be done; that happens by itself.
+var ErrUnfinished = errors.New("the contacts are out of the register, but some of their bytes may still be in the file; overwriting them is tried again by itself within minutes")
+
 // Erase removes contacts for good, all or none: when it returns, nothing of them is in the database file any more, in use or not: the records, what they were
-// merged of, what was decided about them, their index entries, former ones included, and what watchers keep of them. It takes the longer the
+// merged of, what was decided about them, what reports of imports say of them, their index entries, former ones included, and what watchers keep of them. It takes the longer the
 // larger the file is, and keeps others waiting for the last part of that. What is outside of the file stays: exported lists, older snapshots and
-// backups, and other organisations' lists. Errors: ErrNotFound, ErrTooMany, and what a watcher says.
+// backups, and other organisations' lists. Errors: ErrNotFound, ErrTooMany, ErrUnfinished, and what a watcher says (ErrHeld).
 func (r *Register) Erase(ctx context.Context, by string, ids ...uint64) (Erasure, error) {
 	var out Erasure
 	if len(ids) > MaxErase {
 		return out, ErrTooMany
 	}
-	// What was changed or removed before may have left entries of theirs behind.
-	if err := r.compact(ctx); err != nil {
+	// Lists of imports that were given up may hold the contacts.
+	if err := r.dropLists(ctx); err != nil {
 		return out, err
 	}
-	err := r.store.Erase(ctx, func(tx *store.Tx) error {
+	err := r.store.Update(ctx, func(tx *store.Tx) error {
 		before, err := r.contacts.Len(tx)
 		if err != nil {
 			return err
@@ -43,11 +47,17 @@ func (r *Register) Erase(ctx context.Context, by string, ids ...uint64) (Erasure
 			return err
 		}
 		after, err := r.contacts.Len(tx)
+		if err != nil {
+			return err
+		}
 		out.Erased = int(before - after)
-		return err
+		return tx.EraseLater(r.indexes()...)
 	})
 	if err != nil {
 		return Erasure{}, err
+	}
+	if err := r.store.FinishErase(ctx); err != nil {
+		return out, fmt.Errorf("%w: %w", ErrUnfinished, err)
 	}
 	going, err := r.jobs.List(ctx, jobs.Filter{Kind: JobImport, States: []jobs.State{jobs.Queued, jobs.Running, jobs.Waiting}})
 	for _, j := range going {
@@ -56,13 +66,46 @@ func (r *Register) Erase(ctx context.Context, by string, ids ...uint64) (Erasure
 	return out, err
 }
 
-// compact rids all indexes of what was taken out of them.
-func (r *Register) compact(ctx context.Context) error {
-	errs := []error{r.ids.Compact(ctx), r.index.Compact(ctx)}
+// indexes are all indexes that hold something of contacts. Entries that changes took out of them may still be in them, until they are compacted.
+func (r *Register) indexes() []*store.Index {
+	out := []*store.Index{r.ids, r.index}
 	for _, f := range r.further {
-		errs = append(errs, f.Index.Compact(ctx))
+		out = append(out, f.Index)
 	}
-	return errors.Join(errs...)
+	for _, w := range r.watchers {
+		if x, ok := w.(Indexer); ok {
+			out = append(out, x.Indexes()...)
+		}
+	}
+	return out
+}
+
+// deletions says that contacts were deleted whose bytes may still be in the file.
+type deletions struct {
+	Since time.Time `json:"since"` // the first of them
+}
+
+var deletedKey = []byte("since")
+
+// deletedAge is how long the bytes of a deleted contact may stay in the file at least. Overwriting them at once costs too much for every single one.
+const deletedAge = 24 * time.Hour
+
+// noteDeletion notes that contacts were deleted.
+func (r *Register) noteDeletion(tx *store.Tx) error {
+	there, err := r.deleted.Has(tx, deletedKey)
+	if err != nil || there {
+		return err
+	}
+	return r.deleted.Put(tx, deletedKey, deletions{Since: r.now().UTC()})
+}
+
+// eraseDeleted has the bytes of all contacts that were deleted so far gone when the erasing is finished.
+func (r *Register) eraseDeleted(tx *store.Tx) error {
+	there, err := r.deleted.Has(tx, deletedKey)
+	if err != nil || !there {
+		return err
+	}
+	return errors.Join(r.deleted.Delete(tx, deletedKey), tx.EraseLater(r.indexes()...))
 }
 
 // Stands says which contact a number stands for in a transaction: itself, or what it was merged into; false if it is gone.

@@ -49,6 +49,8 @@ const (
 	Updated   = "updated"   // the contact with that external id was changed
 	Duplicate = "duplicate" // the very same contact is there already: nothing was added or changed
 	Rejected  = "rejected"
+	// Gone is the outcome of a row whose contact was deleted or erased since. Nothing else is kept of the row.
+	Gone = "gone"
 )
 
 // Outcome is the answer to one row.
@@ -367,68 +369,14 @@ func contentDigest(dst []byte, c *contacts.Contact) []byte {
 	return h.Sum(dst)
 }
 
-// Forget removes the report of an import whose job is forgotten, in the same transaction; it is for jobs.Options.Forget.
-func (r *Register) Forget(tx *store.Tx, j jobs.Job) error {
-	if j.Kind != JobImport {
-		return nil
-	}
-	return r.dropReport(tx, j.ID)
-}
-
-// dropReport removes the report of an import.
-func (r *Register) dropReport(tx *store.Tx, job string) error {
-	for key, err := range r.outcomes.Keys(tx, store.Range{Prefix: []byte(job + "/")}) {
-		if err != nil {
-			return err
-		}
-		if err := r.outcomes.Delete(tx, key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ImportReport gives up to limit outcomes of an import, from the one with that number: of all rows that were not plainly created. next is
-// the number to go on from, or 0 after the last.
-func (r *Register) ImportReport(ctx context.Context, job string, from, limit int) (out []Outcome, next int, err error) {
-	j, err := r.jobs.Get(ctx, job)
-	if err != nil {
-		return nil, 0, err
-	}
-	if j.Kind != JobImport {
-		return nil, 0, fmt.Errorf("%w: %s is of another kind", ErrNoReport, job)
-	}
-	out = []Outcome{}
-	prefix := []byte(job + "/")
-	err = r.store.View(ctx, func(tx *store.Tx) error {
-		for item, err := range r.outcomes.All(tx, store.Range{Prefix: prefix}) {
-			if err != nil {
-				return err
-			}
-			first, _ := store.ParseID(item.Key[len(prefix):])
-			skip := max(from-int(first), 0)
-			if skip >= len(item.Value) {
-				continue
-			}
-			rest := item.Value[skip:]
-			if room := limit - len(out); len(rest) > room {
-				out = append(out, rest[:room]...)
-				next = from + limit
-				return nil
-			}
-			out = append(out, rest...)
-		}
-		return nil
-	})
-	return out, next, err
-}
-
-// Tidy does what is to be done now and then: it applies the retention rule when its time has come, and removes the lists of imports that have ended
-// without removing them: cancelled before they began, or given up.
+// Tidy does what is to be done now and then: it begins the job that applies the retention rule, and has the bytes of deleted contacts
+// gone, when its time has come; and it removes the lists of imports that have ended without removing them: cancelled before they began, or given up.
 func (r *Register) Tidy(ctx context.Context) error {
-	if err := r.keepRetention(ctx); err != nil {
-		return err
-	}
+	return errors.Join(r.keepRetention(ctx), r.dropLists(ctx))
+}
+
+// dropLists removes the lists of imports that have ended without being read.
+func (r *Register) dropLists(ctx context.Context) error {
 	ended, err := r.jobs.List(ctx, jobs.Filter{Kind: JobImport, States: []jobs.State{jobs.Cancelled, jobs.Failed}})
 	if err != nil {
 		return err

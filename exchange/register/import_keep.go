@@ -49,7 +49,7 @@ func (k *keeper) keep(ctx context.Context, b *prepared) error {
 		}
 		if len(report) > 0 {
 			key := append([]byte(k.t.Job().ID+"/"), store.ID(uint64(next.Reports))...)
-			if err := k.r.outcomes.Put(tx, key, report); err != nil {
+			if err := k.r.putOutcomes(tx, key, report); err != nil {
 				return err
 			}
 			next.Reports += len(report)

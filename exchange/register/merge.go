@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -160,6 +161,9 @@ func (r *Register) Undo(ctx context.Context, id uint64, discard bool, by string)
 			return err
 		}
 		for _, number := range m.Of {
+			if err := r.undoneOf.Put(tx, undoneKey(number, id), struct{}{}); err != nil {
+				return err
+			}
 			o, err := r.originals.Get(tx, store.ID(number))
 			if err != nil {
 				return err
@@ -189,6 +193,49 @@ func (r *Register) Undo(ctx context.Context, id uint64, discard bool, by string)
 		return err
 	})
 	return back, err
+}
+
+// undoneKey is the key under which it is found that a contact was part of a merge that was undone.
+func undoneKey(number, made uint64) []byte { return append(store.ID(number), store.ID(made)...) }
+
+// undone lists the merges that were undone in which contacts took part, themselves or in what an earlier one made of them.
+func (r *Register) undone(tx *store.Tx, numbers []uint64) ([]uint64, error) {
+	if n, err := r.undoneOf.Len(tx); err != nil || n == 0 {
+		return nil, err
+	}
+	var made []uint64
+	seen := map[uint64]bool{}
+	for all := slices.Clone(numbers); len(all) > 0; all = all[1:] {
+		for key, err := range r.undoneOf.Keys(tx, store.Range{Prefix: store.ID(all[0])}) {
+			if err != nil {
+				return nil, err
+			}
+			if id, _ := store.ParseID(key[8:]); !seen[id] {
+				seen[id] = true
+				made, all = append(made, id), append(all, id)
+			}
+		}
+	}
+	return made, nil
+}
+
+// forgetUndone removes what is known of merges that were undone in which contacts that go took part.
+func (r *Register) forgetUndone(tx *store.Tx, numbers []uint64) error {
+	made, err := r.undone(tx, numbers)
+	if err != nil {
+		return err
+	}
+	for _, id := range made {
+		m, err := r.merges.Get(tx, store.ID(id))
+		if err != nil {
+			return err
+		}
+		err = errors.Join(r.merges.Delete(tx, store.ID(id)), r.undoneOf.Delete(tx, undoneKey(m.Of[0], id)), r.undoneOf.Delete(tx, undoneKey(m.Of[1], id)))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func differing(a, b *contacts.Contact) (fields []string) {

@@ -24,6 +24,8 @@ var (
 	ErrExists = errors.New("there is such a contact already")
 	// ErrInvalid is wrapped by InvalidError.
 	ErrInvalid = errors.New("the contact cannot be kept")
+	// ErrHeld is what a Watcher's error wraps where a contact cannot be erased yet.
+	ErrHeld = errors.New("it cannot be erased yet")
 )
 
 // Options are what a Register stands on; Store, Jobs and Profile are needed.
@@ -50,7 +52,7 @@ type Change struct {
 	Before *contacts.Contact // nil: it was not there
 	After  *contacts.Contact // nil: it is gone
 	Into   uint64            // of a contact that is gone because it was merged: the one that it is part of now
-	Erased bool              // it is gone for good: nothing about it may stay
+	Erased bool              // it is gone for good: nothing about it may stay when Store.FinishErase has run, which follows
 }
 
 // Watcher is told of every change of contacts in the transaction that makes it; its error undoes all of it.
@@ -71,6 +73,11 @@ type PreparedChanges interface {
 	// Keep does the rest, in the transaction that makes the changes. without are the numbers of contacts whose change is not made after all; each
 	// would have been a new contact. Its error undoes all.
 	Keep(tx *store.Tx, without []uint64) error
+}
+
+// Indexer is a Watcher that keeps indexes over contacts itself: where contacts are erased, they are rid of what was removed from them.
+type Indexer interface {
+	Indexes() []*store.Index
 }
 
 // Register is the node's own contacts. It is safe for concurrent use.
@@ -98,7 +105,10 @@ type Register struct {
 	index       *store.Index // match digests under the profile
 	ids         *store.Index // external ids, and whole records
 	numbers     *store.Collection[numbers]
+	undoneOf    *store.Collection[struct{}] // of merges that were undone: a contact that was merged, what that made
+	named       *store.Collection[[]uint64] // contacts that outcomes name, under the same keys
 	retention   *store.Collection[Retention]
+	deleted     *store.Collection[deletions]
 	mappings    *store.Collection[Mapping]
 
 	batch     int // rows of an import in one transaction
@@ -130,6 +140,9 @@ func New(o Options) (*Register, error) {
 	r.originals = store.NewCollection[original](o.Store, "originals", 1)
 	r.merges = store.NewCollection[merge](o.Store, "merges", 1)
 	r.outcomes = store.NewCollection[[]Outcome](o.Store, "outcomes", 1)
+	r.undoneOf = store.NewCollection[struct{}](o.Store, "merges-undone", 1)
+	r.named = store.NewCollection[[]uint64](o.Store, "outcomes-of", 1, store.WithCodec[[]uint64](numbersCodec{}))
+	r.deleted = store.NewCollection[deletions](o.Store, "deleted", 1)
 	r.mappings = store.NewCollection[Mapping](o.Store, "mappings", 1)
 	r.retention = store.NewCollection[Retention](o.Store, "retention", 1)
 	r.numbers = store.NewCollection[numbers](o.Store, "numbers", 1)

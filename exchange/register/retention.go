@@ -9,10 +9,9 @@ import (
 	"time"
 
 	"ihyid/store"
-	"ihyid/store/jobs"
 )
 
-// JobRetention is the kind of the jobs that erase what is older than the rule allows.
+// JobRetention is the kind of the jobs that erase what is older than the rule allows, and have the bytes of what was deleted gone.
 const JobRetention = "contacts.retention"
 
 // What the age of a contact is counted from.
@@ -152,125 +151,4 @@ func (r *Register) dueAfter(ctx context.Context, rule Retention, after uint64, n
 		return nil
 	})
 	return last, due, err
-}
-
-// ApplyRetention applies the rule now. Errors: ErrRetention if there is none.
-func (r *Register) ApplyRetention(ctx context.Context) (jobs.Job, error) {
-	var job jobs.Job
-	err := r.store.Update(ctx, func(tx *store.Tx) error {
-		rule, err := r.retentionTx(tx)
-		if err != nil {
-			return err
-		}
-		if rule.Days == 0 {
-			return fmt.Errorf("%w: none is set", ErrRetention)
-		}
-		job, err = r.applyRetention(tx, rule)
-		return err
-	})
-	return job, err
-}
-
-func (r *Register) applyRetention(tx *store.Tx, rule Retention) (jobs.Job, error) {
-	job, err := r.jobs.Enqueue(tx, JobRetention, struct{}{})
-	if err != nil {
-		return job, err
-	}
-	rule.Next, rule.Job = r.now().UTC().Add(retentionEvery), job.ID
-	rule.Version++
-	return job, r.retention.Put(tx, retentionKey, rule)
-}
-
-// keepRetention applies the rule when its time has come.
-func (r *Register) keepRetention(ctx context.Context) error {
-	rule, err := r.Retention(ctx)
-	if err != nil || rule.Days == 0 || r.now().Before(rule.Next) {
-		return err
-	}
-	return r.store.Update(ctx, func(tx *store.Tx) error {
-		rule, err := r.retentionTx(tx)
-		if err != nil || rule.Days == 0 || r.now().Before(rule.Next) {
-			return err
-		}
-		_, err = r.applyRetention(tx, rule)
-		return err
-	})
-}
-
-// byRetention is who erases what the rule says.
-const byRetention = "retention"
-
-// retentionCursor is how far the job is.
-type retentionCursor struct {
-	After   uint64 `json:"after"`
-	Erased  uint64 `json:"erased"`
-	Removed bool   `json:"removed"` // all that is due is out of the register; its bytes are still to go
-}
-
-// runRetention is the job. Contacts are first taken out in batches, each a transaction; then the indexes are written anew without them and the free pages
-// are overwritten, once for all: to rewrite what holds each of them would write the indexes over and over.
-func (r *Register) runRetention(ctx context.Context, t *jobs.Task) error {
-	var c retentionCursor
-	if _, err := t.Cursor(&c); err != nil {
-		return err
-	}
-	total, err := r.Count(ctx)
-	if err != nil {
-		return err
-	}
-	t.Describe("contacts", "looking for contacts that are older than the rule allows")
-	for seen := uint64(0); !c.Removed; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		rule, err := r.Retention(ctx)
-		if err != nil {
-			return err
-		}
-		last, due, err := r.dueAfter(ctx, rule, c.After, r.now())
-		if err != nil {
-			return err
-		}
-		next := c
-		next.After, next.Removed = last, last == 0
-		seen = min(seen+batchSize, total)
-		err = r.store.Update(ctx, func(tx *store.Tx) error {
-			var still []uint64
-			for _, id := range due {
-				// It may have been changed, merged or deleted since.
-				rec, err := r.contacts.Get(tx, store.ID(id))
-				if errors.Is(err, store.ErrNotFound) {
-					continue
-				}
-				if err != nil {
-					return err
-				}
-				if rule.due(&rec, r.now()) {
-					still = append(still, id)
-				}
-			}
-			if len(still) > 0 {
-				if err := r.remove(tx, byRetention, still, unlink); err != nil {
-					return err
-				}
-			}
-			next.Erased += uint64(len(still))
-			if err := t.Result(tx, RetentionResult{next.Erased}); err != nil {
-				return err
-			}
-			return t.Save(tx, next, seen, total)
-		})
-		if err != nil {
-			return err
-		}
-		c = next
-	}
-	if c.Erased == 0 {
-		return nil
-	}
-	t.Describe("contacts", "overwriting what is left of them in the file")
-	if err := r.compact(ctx); err != nil {
-		return err
-	}
-	return r.store.Scrub(ctx)
 }

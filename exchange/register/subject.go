@@ -19,6 +19,7 @@ type Subject struct {
 	Last      string          `json:"last_import,omitempty"` // job of the list that last changed it
 	Open      []SubjectPair   `json:"open"`                  // contacts that may be the same person
 	Decisions []Decision      `json:"decisions"`             // what was decided about them
+	Rows      []SubjectRow    `json:"rows"`                  // what reports of imports say of rows that are the person, or resemble it
 	Records   []SubjectRecord `json:"records"`               // what matching works on: codes made of the above
 	Erased    time.Time       `json:"erased_on,omitzero"`    // when the retention rule will erase it
 }
@@ -28,6 +29,16 @@ type SubjectPair struct {
 	Contact uint64    `json:"contact"`
 	Keys    []string  `json:"keys"`
 	Found   time.Time `json:"found"`
+}
+
+// SubjectRow is what became of a row of a list, in whose report the person stands.
+type SubjectRow struct {
+	Import  string   `json:"import"` // job
+	Line    int      `json:"line"`
+	Outcome string   `json:"outcome"`           // of the row
+	Changed []string `json:"changed,omitempty"` // fields that the row changed
+	// Resembles: the row is another contact, which may be the same person. That contact's data are not the subject's.
+	Resembles bool `json:"resembles,omitempty"`
 }
 
 // SubjectRecord is a phonetic record, code by code.
@@ -42,6 +53,9 @@ type MergeInfo struct {
 	Of   [2]uint64 `json:"of"`
 	By   string    `json:"by"`
 	At   time.Time `json:"at"`
+	// Of one that was undone: when, and by whom. Into is a number that nobody has any more then.
+	Undone   time.Time `json:"undone,omitzero"`
+	UndoneBy string    `json:"undone_by,omitempty"`
 }
 
 // Find gives the number of the contact with an external id, also of one that was merged. Errors: ErrNotFound.
@@ -66,7 +80,7 @@ func (r *Register) Find(ctx context.Context, externalID string) (id uint64, err 
 
 // Subject gives all that is held on one contact, or on the one that it was merged into. Errors: ErrNotFound.
 func (r *Register) Subject(ctx context.Context, id uint64) (Subject, error) {
-	out := Subject{Originals: []Stored{}, Merges: []MergeInfo{}, Open: []SubjectPair{}, Decisions: []Decision{}, Records: []SubjectRecord{}}
+	out := Subject{Originals: []Stored{}, Merges: []MergeInfo{}, Open: []SubjectPair{}, Decisions: []Decision{}, Rows: []SubjectRow{}, Records: []SubjectRecord{}}
 	err := r.store.View(ctx, func(tx *store.Tx) error {
 		id, err := r.top(tx, id)
 		if err != nil {
@@ -103,9 +117,27 @@ func (r *Register) Subject(ctx context.Context, id uint64) (Subject, error) {
 				return err
 			}
 		}
+		if out.Rows, err = r.rowsOf(tx, all); err != nil {
+			return err
+		}
+		undone, err := r.undone(tx, all)
+		if err != nil {
+			return err
+		}
+		for _, number := range undone {
+			m, err := r.merges.Get(tx, store.ID(number))
+			if err != nil {
+				return err
+			}
+			out.Merges = append(out.Merges, m.info(number))
+		}
 		return nil
 	})
 	return out, err
+}
+
+func (m *merge) info(made uint64) MergeInfo {
+	return MergeInfo{Into: made, Of: m.Of, By: m.By, At: m.At, Undone: m.Undone, UndoneBy: m.UndoneBy}
 }
 
 func (r *Register) subjectOf(tx *store.Tx, out *Subject, number uint64, aside bool) error {
@@ -118,7 +150,7 @@ func (r *Register) subjectOf(tx *store.Tx, out *Subject, number uint64, aside bo
 	}
 	m, err := r.merges.Get(tx, store.ID(number))
 	if err == nil {
-		out.Merges = append(out.Merges, MergeInfo{Into: number, Of: m.Of, By: m.By, At: m.At})
+		out.Merges = append(out.Merges, m.info(number))
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
