@@ -29,7 +29,7 @@ var stable = map[string]int{
 	"not-found": 404, "unknown-exchange": 404, "method-not-allowed": 405, "not-acceptable": 406, "timeout": 408, "peer-state": 409, "epoch": 409, "unfinished": 409, "cancelled": 409, "budget": 403,
 	"exchange-state": 409, "mismatch": 409, "conflict": 409, "precondition-failed": 412, "too-large": 413, "unsupported-media-type": 415, "validation": 422,
 	"unknown-profile": 422, "commitment": 422, "file": 422, "unsupported": 422, "too-many": 429, "internal": 500, "unreachable": 502, "peer-error": 502,
-	"did-resolution": 502, "busy": 503, "stopping": 503, "index-building": 503, "not-ready": 503,
+	"did-resolution": 502, "busy": 503, "erasing": 500, "stopping": 503, "index-building": 503, "not-ready": 503,
 }
 
 func TestProblemTypes(t *testing.T) {

@@ -30,6 +30,7 @@ const (
 	codeNotAcceptable    exchange.Code = "not-acceptable"
 	codeTimeout          exchange.Code = "timeout"
 	codeBusy             exchange.Code = "busy"
+	codeErasing          exchange.Code = "erasing"
 	codeStopping         exchange.Code = "stopping"
 	codeBuilding         exchange.Code = "index-building"
 	codeNotReady         exchange.Code = "not-ready"
@@ -88,6 +89,7 @@ var problemTypes = []ProblemType{
 	{exchange.CodePeerError, http.StatusBadGateway, "The other node answered with an error", 0},
 	{exchange.CodeResolution, http.StatusBadGateway, "The DID could not be resolved", 0},
 	{codeSignInProvider, http.StatusBadGateway, "The sign-in provider could not be asked", 0},
+	{codeErasing, http.StatusInternalServerError, "Contacts are gone, but their bytes are not overwritten yet", 0},
 	{codeBusy, http.StatusServiceUnavailable, "The node has as much to do as it may", 2 * time.Second},
 	{codeBuilding, http.StatusServiceUnavailable, "The contacts are still being indexed", 10 * time.Second},
 	{codeNotReady, http.StatusServiceUnavailable, "The node cannot work now", 10 * time.Second},
@@ -229,7 +231,8 @@ var errorRows = []struct {
 	{register.ErrTooMany, exchange.CodeInvalid, ""},
 	{register.ErrRetention, exchange.CodeInvalid, ""},
 	{register.ErrNoMapping, exchange.CodeNotFound, ""},
-	{exchange.ErrInExchange, exchange.CodeConflict, ""},
+	{register.ErrHeld, exchange.CodeConflict, ""},
+	{register.ErrUnfinished, codeErasing, register.ErrUnfinished.Error()},
 	{register.ErrTooLarge, exchange.CodeTooLarge, ""},
 	{register.ErrOptions, exchange.CodeInvalid, ""},
 	{search.ErrQuery, codeValidation, ""},

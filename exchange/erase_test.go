@@ -4,10 +4,16 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"ihyid/exchange/register"
+	"ihyid/store"
+	"ihyid/store/jobs"
 )
 
 // TestEraseContact erases a contact after an exchange has found it: the match is gone and the receipt stands as it was, the subject report knew
@@ -121,5 +127,97 @@ func TestMergeAfterExchange(t *testing.T) {
 		if f.Contact == id || f.Contact == other {
 			t.Errorf("a match of an original: %+v", f)
 		}
+	}
+}
+
+// TestRetentionDuringExchange has the retention rule come due while an exchange goes on: it waits, saying so, and is applied when it is tried again afterwards;
+// then the index of what was found holds nothing of the contacts either.
+func TestRetentionDuringExchange(t *testing.T) {
+	w, a, b := friends(t)
+	a.importCSV(listA)
+	b.importCSV(listB)
+	ctx := t.Context()
+	_, err := b.reg.SetRetention(ctx, 1, "", "x")
+	must(t, err)
+	b.ahead.Store(int64(25 * time.Hour))
+	a.ahead.Store(int64(25 * time.Hour))
+	var waits jobs.Job
+	var once sync.Once
+	w.mu.Lock()
+	w.intercept = func(from *testNode, r *TransportRequest) (*TransportResponse, error) {
+		if from == a && strings.Contains(r.URL, "/chunks/") {
+			once.Do(func() {
+				job, err := b.reg.ApplyRetention(ctx)
+				must(t, err)
+				changes, err := b.queue.Watch(ctx, job.ID)
+				must(t, err)
+				for waits = range changes {
+					if waits.State == jobs.Waiting || waits.State.Final() {
+						break
+					}
+				}
+			})
+		}
+		return nil, nil
+	}
+	w.mu.Unlock()
+	e := a.runBy(ProtocolVOPRF, b)
+	if e.State != StateDone || e.InCommon != 2 {
+		t.Fatalf("%+v", e)
+	}
+	if waits.State != jobs.Waiting || !strings.Contains(waits.Error, e.ID) || !strings.Contains(waits.Error, ErrInExchange.Error()) {
+		t.Fatalf("the job is %s: %s", waits.State, waits.Error)
+	}
+	if n, err := b.reg.Count(ctx); err != nil || n == 0 {
+		t.Fatalf("%d contacts, %v", n, err)
+	}
+	found, err := b.Matches(ctx, e.ID)
+	must(t, err)
+	var needles [][]byte
+	for _, m := range found {
+		term := b.matched.Hash(store.ID(m.Contact))
+		needles = append(needles, term[:])
+	}
+	shown := func() (n int) {
+		raw, err := os.ReadFile(filepath.Join(b.dir, "node.db"))
+		must(t, err)
+		for _, needle := range needles {
+			if bytes.Contains(raw, needle) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := shown(); n != 2 {
+		t.Fatalf("%d of %d entries are in the file", n, len(needles))
+	}
+	again, err := b.reg.ApplyRetention(ctx)
+	must(t, err)
+	if job := b.await(again.ID); job.State != jobs.Done {
+		t.Fatalf("%+v", job)
+	}
+	if n, err := b.reg.Count(ctx); err != nil || n != 0 {
+		t.Errorf("%d contacts are left, %v", n, err)
+	}
+	if n := shown(); n != 0 {
+		t.Errorf("%d of %d entries are still in the file", n, len(needles))
+	}
+}
+
+// TestErasePreparing erases while the own set of an exchange is being made: what was read of the contact already would stand in it.
+func TestErasePreparing(t *testing.T) {
+	_, a, b := friends(t)
+	a.importCSV(listA)
+	ctx := t.Context()
+	s := &session{ID: strings.Repeat("ab", 16), Peer: b.DID(), State: StatePreparing, Role: Initiator}
+	must(t, a.save(ctx, s))
+	if _, err := a.EraseContacts(ctx, "x", false, 1); !errors.Is(err, ErrInExchange) || !errors.Is(err, register.ErrHeld) {
+		t.Errorf("preparing: %v", err)
+	}
+	// Where an operator has to be asked first nothing has been read yet.
+	s.Role, s.State = Responder, StateWaiting
+	must(t, a.save(ctx, s))
+	if _, err := a.EraseContacts(ctx, "x", false, 1); err != nil {
+		t.Errorf("waiting: %v", err)
 	}
 }

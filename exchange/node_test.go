@@ -109,7 +109,7 @@ func (tn *testNode) start() {
 	tn.queue = jobs.New(tn.store, jobs.Options{Workers: 2})
 	tn.profile, err = contacts.BuiltinProfile("soundex/1")
 	must(tn.t, err)
-	tn.reg, err = register.New(register.Options{Store: tn.store, Jobs: tn.queue, Profile: tn.profile})
+	tn.reg, err = register.New(register.Options{Store: tn.store, Jobs: tn.queue, Profile: tn.profile, Clock: tn.now})
 	must(tn.t, err)
 	o := Options{
 		Store: tn.store, Keys: tn.keys, Resolver: tn.w, Register: tn.reg, Jobs: tn.queue, Transport: transportOf{tn},

@@ -128,10 +128,21 @@ the matching profile has changed, or to make sure.`,
 
 // awaitJob waits for a job and decodes its result.
 func (a *app) awaitJob(ctx context.Context, c *client.Client, job api.Job, what string, result any) error {
+	return a.awaitJobWith(ctx, c, job, what, result, func(api.Job) {})
+}
+
+// awaitJobWith tells change of all states, too.
+func (a *app) awaitJobWith(ctx context.Context, c *client.Client, job api.Job, what string, result any, change func(api.Job)) error {
 	bars := a.progress(ctx)
 	defer bars.stop()
 	id := job.ID
-	job, err := c.WatchJob(ctx, id, bars.job(what))
+	show := bars.job(what)
+	job, err := c.WatchJob(ctx, id, func(j api.Job) {
+		if show != nil {
+			show(j)
+		}
+		change(j)
+	})
 	bars.stop()
 	if err != nil {
 		if ctx.Err() != nil {

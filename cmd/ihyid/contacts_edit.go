@@ -152,8 +152,8 @@ func (a *app) contactsDelete() *cobra.Command {
 		Use:   "delete NUMBER...",
 		Short: "Delete contacts",
 		Long: `Delete contacts, with what they were merged of, what was decided about them, and what
-exchanges found about them. They are not to be found any more, but their bytes stay in the
-database, sealed, until their place is used again. "ihyid contacts erase" has them gone at once.`,
+exchanges found about them, at once, also while an exchange is going on. Their bytes stay in the
+database, sealed, for up to two days. "ihyid contacts erase" has them gone when it returns.`,
 		Example: "  ihyid contacts delete 17",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -189,6 +189,8 @@ func (a *app) contactsErase() *cobra.Command {
 node's files any more, neither in records nor in indexes nor in free pages, and no later
 snapshot has them. Receipts stay and stay valid: they hold nothing personal.
 
+Nothing is erased while an exchange is going on that one of them takes part in: end that first.
+
 Not reached: lists that were exported, snapshots and backups made before, lists that are being
 imported just now, and what other organisations have.
 
@@ -207,7 +209,7 @@ most). --roll-epochs ends them now; the next exchange with each peer then sends 
 			return a.with(func(c *client.Client) error {
 				out, err := c.EraseContacts(cmd.Context(), api.Erasing{Contacts: list, RollEpochs: roll})
 				if err != nil {
-					return fmt.Errorf("nothing was erased: %w", err)
+					return fmt.Errorf("erasing %s: %w", plural(len(list), "contact", "contacts"), err)
 				}
 				if a.json {
 					return a.printJSON(out)
@@ -228,117 +230,5 @@ most). --roll-epochs ends them now; the next exchange with each peer then sends 
 	}
 	cmd.Flags().BoolVar(&roll, "roll-epochs", false, "end all epochs with peers, too")
 	cmd.Flags().BoolVar(&yes, "yes", false, "erase; without it nothing is done")
-	return cmd
-}
-
-func (a *app) contactsRetention() *cobra.Command {
-	cmd := &cobra.Command{Use: "retention", Short: "The rule by which old contacts are erased"}
-	show := &cobra.Command{
-		Use: "show", Short: "Show the rule, and what it would erase now", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with(func(c *client.Client) error {
-				rule, err := c.Retention(cmd.Context())
-				if err != nil {
-					return err
-				}
-				due := uint64(0)
-				if rule.Days > 0 {
-					if due, err = c.RetentionDue(cmd.Context(), api.RetentionRule{Days: rule.Days, Since: rule.Since}); err != nil {
-						return err
-					}
-				}
-				if a.json {
-					return a.printJSON(struct {
-						register.Retention
-						Due uint64 `json:"due"`
-					}{rule, due})
-				}
-				if rule.Days == 0 {
-					a.say("No rule: contacts stay until they are deleted. Set one: ihyid contacts retention set --days 730")
-					return nil
-				}
-				return a.facts("erased after", plural(rule.Days, "day", "days"), "counted since", rule.Since, "due now", due, "applied next", when(rule.Next), "set by", rule.By, "set", when(rule.Set), "last job", rule.Job, "version", rule.Version)
-			})
-		},
-	}
-	var rule api.RetentionRule
-	var yes bool
-	set := &cobra.Command{
-		Use: "set --days N", Short: "Erase contacts that are older than so many days", Args: cobra.NoArgs,
-		Long: `Erase contacts for good when they are older than so many days, by themselves, once a day.
-The rule is applied for the first time a day after it is set; ihyid contacts retention off takes
-it back. Without --yes it is only told how many contacts it would erase now.`,
-		Example: "  ihyid contacts retention set --days 730 --since updated --yes",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if rule.Days < 1 {
-				return usagef("--days must be at least 1; ihyid contacts retention off ends the rule")
-			}
-			if err := required("since", rule.Since, []string{register.SinceCreated, register.SinceUpdated}); err != nil {
-				return err
-			}
-			return a.with(func(c *client.Client) error {
-				due, err := c.RetentionDue(cmd.Context(), rule)
-				if err != nil {
-					return err
-				}
-				if !yes {
-					if a.json {
-						return a.printJSON(api.Due{Due: due})
-					}
-					fmt.Fprintf(a.out, "It would erase %s now. Nothing was set: add --yes\n", plural(due, "contact", "contacts"))
-					return nil
-				}
-				kept, err := c.SetRetention(cmd.Context(), rule)
-				if err != nil {
-					return err
-				}
-				if a.json {
-					return a.printJSON(kept)
-				}
-				fmt.Fprintf(a.out, "Set. It is applied first at %s; %s would be erased now\n", when(kept.Next), plural(due, "contact", "contacts"))
-				return nil
-			})
-		},
-	}
-	set.Flags().IntVar(&rule.Days, "days", 0, "how old a contact may become, in `days`")
-	set.Flags().StringVar(&rule.Since, "since", register.SinceCreated, "what its age is counted from: `created|updated`")
-	set.Flags().BoolVar(&yes, "yes", false, "set the rule; without it, it is only told what it would do")
-	off := &cobra.Command{
-		Use: "off", Short: "End the rule", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with(func(c *client.Client) error {
-				kept, err := c.SetRetention(cmd.Context(), api.RetentionRule{})
-				if err != nil {
-					return err
-				}
-				if a.json {
-					return a.printJSON(kept)
-				}
-				a.say("No contact is erased by itself any more.")
-				return nil
-			})
-		},
-	}
-	run := &cobra.Command{
-		Use: "run", Short: "Apply the rule now", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with(func(c *client.Client) error {
-				job, err := c.RunRetention(cmd.Context())
-				if err != nil {
-					return err
-				}
-				var result register.RetentionResult
-				if err := a.awaitJob(cmd.Context(), c, job, "applying the rule", &result); err != nil {
-					return err
-				}
-				if a.json {
-					return a.printJSON(result)
-				}
-				fmt.Fprintf(a.out, "Erased %s\n", plural(result.Erased, "contact", "contacts"))
-				return nil
-			})
-		},
-	}
-	cmd.AddCommand(show, set, off, run)
 	return cmd
 }

@@ -313,6 +313,10 @@ func (a *app) showImport(name string, r register.ImportResult, shown []register.
 		fmt.Fprintf(out, "Columns that were ignored: %s\n", clean(strings.Join(r.IgnoredColumns, ", ")))
 	}
 	for _, row := range shown {
+		if row.Outcome == register.Gone {
+			fmt.Fprintf(out, "a line: %s\n", describe(row))
+			continue
+		}
 		fmt.Fprintf(out, "line %d: %s\n", row.Line, clean(describe(row)))
 	}
 	switch {
@@ -353,6 +357,8 @@ func describe(row register.Outcome) string {
 			place += " (" + row.Field + ")"
 		}
 		return "rejected" + place + ": " + row.Reason
+	case register.Gone:
+		return "its contact was deleted since"
 	case register.Duplicate:
 		if row.Contact == 0 {
 			return "duplicate of an earlier line"

@@ -84,10 +84,24 @@ func (a *app) showSubject(r exchange.SubjectReport) error {
 		return err
 	}
 	for _, m := range s.Merges {
-		fmt.Fprintf(a.out, "merged of contacts %d and %d by %s at %s\n", m.Of[0], m.Of[1], clean(m.By), when(m.At))
+		undone := ""
+		if !m.Undone.IsZero() {
+			undone = fmt.Sprintf(", undone by %s at %s", clean(m.UndoneBy), when(m.Undone))
+		}
+		fmt.Fprintf(a.out, "merged of contacts %d and %d by %s at %s%s\n", m.Of[0], m.Of[1], clean(m.By), when(m.At), undone)
 	}
 	for _, d := range s.Decisions {
 		fmt.Fprintf(a.out, "decided about %s: %s, by %s at %s\n", d.ID, d.Verdict, clean(d.By), when(d.At))
+	}
+	for _, row := range s.Rows {
+		what := row.Outcome
+		switch {
+		case row.Resembles:
+			what = "another contact, which may be the same person"
+		case len(row.Changed) > 0:
+			what += " (" + strings.Join(row.Changed, ", ") + ")"
+		}
+		fmt.Fprintf(a.out, "in the report of import %s, line %d: %s\n", row.Import, row.Line, what)
 	}
 	for _, p := range s.Open {
 		fmt.Fprintf(a.out, "possibly the same person as contact %d: %s\n", p.Contact, strings.Join(p.Keys, " "))

@@ -268,7 +268,9 @@ func TestUnfinishedErasureIsFinished(t *testing.T) {
 	first, err := a.Get(ctx, 1)
 	check(t, err)
 	needles := a.terms(t, first)
-	check(t, a.store.Update(ctx, func(tx *store.Tx) error { return tx.EraseLater(store.NewIndex(a.store, "witness"), store.NewIndex(a.store, "ids")) }))
+	check(t, a.store.Update(ctx, func(tx *store.Tx) error {
+		return tx.EraseLater(store.NewIndex(a.store, "witness"), store.NewIndex(a.store, "ids"))
+	}))
 	check(t, a.Delete(ctx, "amal", 1))
 	check(t, a.Tidy(ctx))
 	began, err := a.queue.List(ctx, jobs.Filter{Kind: register.JobRetention})
@@ -375,4 +377,3 @@ func TestReportsForget(t *testing.T) {
 		t.Errorf("the subject report does not tell what reports say: %+v", s.Rows)
 	}
 }
-
