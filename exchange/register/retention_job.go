@@ -68,18 +68,15 @@ func (r *Register) applyRetention(tx *store.Tx, rule Retention) (jobs.Job, error
 	return job, r.retention.Put(tx, retentionKey, rule)
 }
 
-// keepRetention begins the job when the time of the rule has come, when bytes of deleted contacts are in the file for long enough, and where an erasure was
-// not finished. There is one such job at a time.
+// keepRetention begins the job when the time of the rule has come, and when bytes of deleted contacts are in the file for long enough. There is one such
+// job at a time.
 func (r *Register) keepRetention(ctx context.Context) error {
 	rule, err := r.Retention(ctx)
 	if err != nil {
 		return err
 	}
 	apply := func(rule Retention) bool { return rule.Days > 0 && !r.now().Before(rule.Next) }
-	bytes, err := r.store.ErasePending(ctx)
-	if err == nil && !bytes {
-		bytes, err = r.deletedLong(ctx)
-	}
+	bytes, err := r.deletedLong(ctx)
 	if err != nil || !apply(rule) && !bytes {
 		return err
 	}

@@ -2,6 +2,7 @@ package register_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -22,6 +23,8 @@ type witness struct {
 	index *store.Index
 	hold  atomic.Bool
 	seen  []register.Change
+
+	committed func() // called when a change is committed
 }
 
 func (w *witness) Indexes() []*store.Index { return []*store.Index{w.index} }
@@ -42,6 +45,9 @@ func (w *witness) ContactsChanged(tx *store.Tx, _ string, changes []register.Cha
 				return err
 			}
 		}
+	}
+	if w.committed != nil {
+		tx.OnCommit(w.committed)
 	}
 	w.seen = append(w.seen, changes...)
 	return nil
@@ -261,24 +267,23 @@ func TestDeletedBytesGo(t *testing.T) {
 	}
 }
 
-// TestUnfinishedErasureIsFinished has an erasure stop after its transaction: it says what that means, and Tidy has the rest done.
-func TestUnfinishedErasureIsFinished(t *testing.T) {
+// TestUnfinishedErasure has an erasure interrupted after its transaction: it says what that means, and what it has noted is enough to finish it.
+func TestUnfinishedErasure(t *testing.T) {
 	ctx, a := t.Context(), openAging(t)
 	a.importCSV(t, agedList, register.ImportOptions{})
 	first, err := a.Get(ctx, 1)
 	check(t, err)
 	needles := a.terms(t, first)
-	check(t, a.store.Update(ctx, func(tx *store.Tx) error {
-		return tx.EraseLater(store.NewIndex(a.store, "witness"), store.NewIndex(a.store, "ids"))
-	}))
-	check(t, a.Delete(ctx, "amal", 1))
-	check(t, a.Tidy(ctx))
-	began, err := a.queue.List(ctx, jobs.Filter{Kind: register.JobRetention})
-	check(t, err)
-	if len(began) != 1 {
-		t.Fatalf("%+v", began)
+	interrupted, interrupt := context.WithCancel(ctx)
+	a.committed = interrupt
+	out, err := a.Erase(interrupted, "amal", 1)
+	if !errors.Is(err, register.ErrUnfinished) || out.Erased != 1 {
+		t.Fatalf("%+v %v", out, err)
 	}
-	a.awaitState(t, began[0].ID, jobs.Done)
+	if _, err := a.Get(ctx, 1); !errors.Is(err, register.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	check(t, a.store.FinishErase(ctx))
 	if n := a.raw(t, needles); n != 0 {
 		t.Errorf("%d of %d are still in the file", n, len(needles))
 	}
