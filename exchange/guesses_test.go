@@ -259,7 +259,8 @@ func TestEachGuessIsCountedOnce(t *testing.T) {
 	if s, err := b.session(t.Context(), m.id); err != nil || s.Evaluated != 256 {
 		t.Errorf("%+v %v", s, err)
 	}
-	must(t, b.giveUp(t.Context(), m.id, errCancelled))
+	_, err = b.ExcuseExchange(t.Context(), m.id, "a test") // which ends it
+	must(t, err)
 	counted("after the end", 256)
 	m = openVOPRF(t, a, b, set.Points)
 	must(t, m.put(setBundle, 0, set.Points)) // and goes, without the evaluation
