@@ -248,7 +248,7 @@ func (r *Register) keep(tx *store.Tx, by string, c *changes, how removal) ([][]d
 			}
 		}
 	}
-	if err := r.countTo(tx, last); err != nil {
+	if err := errors.Join(r.countTo(tx, last), r.logChanged(tx, c.edits)); err != nil {
 		return nil, err
 	}
 	if _, err := c.ids.put(tx, r.ids, how); err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // Digests calls fn with the match digests of every contact under a profile, in the order of the contacts' numbers; contacts without any are
-// left out. They are computed from the records on all cores: nothing of them is kept at rest. report, if not nil, is told
+// left out. They are computed from the records on all cores: the register keeps none of them. report, if not nil, is told
 // how many contacts are done, of how many. The slice given to fn is good until fn returns.
 func (r *Register) Digests(ctx context.Context, p *contacts.Profile, report func(done, total uint64), fn func(contact uint64, digests []contacts.KeyDigest) error) error {
 	total, err := r.Count(ctx)

@@ -107,6 +107,7 @@ type Register struct {
 	numbers     *store.Collection[numbers]
 	undoneOf    *store.Collection[struct{}] // of merges that were undone: a contact that was merged, what that made
 	named       *store.Collection[[]uint64] // contacts that outcomes name, under the same keys
+	changed     *store.Collection[[]byte] // the log of changes
 	retention   *store.Collection[Retention]
 	deleted     *store.Collection[deletions]
 	mappings    *store.Collection[Mapping]
@@ -146,6 +147,7 @@ func New(o Options) (*Register, error) {
 	r.mappings = store.NewCollection[Mapping](o.Store, "mappings", 1)
 	r.retention = store.NewCollection[Retention](o.Store, "retention", 1)
 	r.numbers = store.NewCollection[numbers](o.Store, "numbers", 1)
+	r.changed = store.NewCollection[[]byte](o.Store, "changed", 1, store.WithCodec[[]byte](rawCodec{}))
 	// The name is so short that a term is one block of its keyed hash. The digests name the whole profile.
 	r.index = store.NewIndex(o.Store, "keys/"+under[:10], store.MaxEqual(maxAlike), store.MaxHits(maxAlike))
 	r.ids = store.NewIndex(o.Store, "ids", store.MaxEqual(maxKnown), store.MaxHits(maxHits))
