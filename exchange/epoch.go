@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"ihyid/exchange/voprf"
@@ -35,19 +34,9 @@ type epoch struct {
 	Rows        []byte         `json:"rows,omitempty"` // of the own row numbers
 }
 
-// standing are the sets of one finished exchange of an epoch; a later exchange of the epoch builds on them. Their chunks stay where they were.
-type standing struct {
-	Exchange   string `json:"exchange"`
-	Transcript string `json:"transcript"`
-	Points     uint64 `json:"points"`
-	Tags       uint64 `json:"tags"`
-	Pairs      uint64 `json:"pairs"`          // in the result after it
-	Seed       []byte `json:"seed,omitempty"` // initiator: of the blinding
-}
-
 // base names what stands in an epoch; both sides must mean the same. It is "" where nothing does.
 func (e *epoch) base() string {
-	if e == nil || len(e.Standing) == 0 || len(e.Rows) == 0 {
+	if e == nil || len(e.Standing) == 0 || len(e.Rows) == 0 || e.Standing[len(e.Standing)-1].Layout != standingLayout {
 		return ""
 	}
 	h := sha256.New()
@@ -374,90 +363,6 @@ func (n *Node) spendTags(tx *store.Tx, s *session, tags uint64) error {
 	r.Peer.TagsToday += tags
 	e.Tags += tags
 	return errors.Join(n.kept.peers.Put(tx, []byte(s.Peer), r), n.kept.epochs.Put(tx, s.epochKey(), *e))
-}
-
-// stand has the sets of a finished exchange stand in its epoch, and says which of them are to be kept for that.
-func (n *Node) stand(tx *store.Tx, s *session) (keep []string, err error) {
-	if s.Protocol != ProtocolVOPRF {
-		return nil, nil
-	}
-	e, err := n.epochTx(tx, s)
-	if err != nil || e == nil || e.ID != s.Epoch || s.Base != "" && s.Base != e.base() {
-		return nil, err // the epoch rolled, or another exchange ended first: this one stands for itself
-	}
-	if s.Base == "" {
-		if err := n.dropStanding(tx, e); err != nil {
-			return nil, err
-		}
-	}
-	st := standing{Exchange: s.ID, Transcript: s.Transcript, Points: s.OwnCount, Tags: s.PeerCount, Pairs: s.Pairs + s.Maybes, Seed: s.Seed}
-	keep = []string{setKnown, setTags, setLive, setResult}
-	if s.Role == Responder {
-		st.Points, st.Tags, st.Seed = s.PeerCount, s.OwnCount, nil
-		keep = []string{setOutputs, setBundle, setLive, setResult}
-	}
-	if last := len(e.Standing) - 1; last >= 0 { // what this one says of claims and answers is of the whole epoch
-		before := e.Standing[last].Exchange
-		if err := errors.Join(dropAll(tx, n.kept.chunks, before+"/"+setLive+"/"), dropAll(tx, n.kept.chunks, before+"/"+setResult+"/")); err != nil {
-			return nil, err
-		}
-	}
-	e.Rows = s.Rows
-	e.Standing = append(e.Standing, st)
-	return keep, n.kept.epochs.Put(tx, s.epochKey(), *e)
-}
-
-// settle removes what a finished exchange kept for later steps, but what stands.
-func (n *Node) settle(tx *store.Tx, s *session) error {
-	keep, err := n.stand(tx, s)
-	if err != nil {
-		return err
-	}
-	s.Arrived, s.Seed, s.Rows = nil, nil, nil
-	if err := errors.Join(tx.EraseLater(), n.dropPayloads(tx, s.ID, max(s.FileMade, s.FileTaken))); err != nil {
-		return err
-	}
-	if err := n.kept.letters.Delete(tx, letterKey(s.ID, typeUnilateral)); err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err // the receipt takes its place
-	}
-	for key, err := range n.kept.chunks.Keys(tx, store.Range{Prefix: []byte(s.ID + "/")}) {
-		if err != nil {
-			return err
-		}
-		kept := false
-		for _, set := range keep {
-			kept = kept || strings.HasPrefix(string(key), s.ID+"/"+set+"/")
-		}
-		if kept {
-			continue
-		}
-		if err := n.kept.chunks.Delete(tx, key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// standingSets reads a set of every exchange that a session builds on, in order.
-func (n *Node) standingSets(ctx context.Context, s *session, set string) (out [][]byte, of []standing, err error) {
-	if s.Base == "" {
-		return nil, nil, nil
-	}
-	e, err := n.epochOf(ctx, s)
-	if err != nil {
-		return nil, nil, err
-	}
-	if e.base() != s.Base {
-		return nil, nil, fail(CodeEpoch, "what this exchange builds on does not stand any more; begin a new one")
-	}
-	for _, st := range e.Standing {
-		data, err := n.getSet(ctx, st.Exchange, set)
-		if err != nil {
-			return nil, nil, err
-		}
-		out = append(out, data)
-	}
-	return out, e.Standing, nil
 }
 
 // today makes the day's counts of a peer those of today.

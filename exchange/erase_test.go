@@ -2,10 +2,12 @@ package exchange
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -219,5 +221,72 @@ func TestErasePreparing(t *testing.T) {
 	must(t, a.save(ctx, s))
 	if _, err := a.EraseContacts(ctx, "x", false, 1); err != nil {
 		t.Errorf("waiting: %v", err)
+	}
+}
+
+// TestEraseFromStanding erases a contact whose digests stand in an epoch that goes on: nothing leads from them to it any more, and the next exchange, which builds on them,
+// takes back what was claimed of it.
+func TestEraseFromStanding(t *testing.T) {
+	_, a, b := friends(t)
+	a.importCSV(listA)
+	b.importCSV(listB)
+	first := a.runBy(ProtocolVOPRF, b)
+	if first.State != StateDone || first.InCommon != 2 {
+		t.Fatalf("%+v", first)
+	}
+	a.importCSV(people(0, 10)) // so that there are changes beside the whole set
+	b.importCSV(people(5, 15))
+	second := a.runBy(ProtocolVOPRF, b)
+	if second.State != StateDone || second.InCommon != 7 {
+		t.Fatalf("%+v", second)
+	}
+	ctx := t.Context()
+	found, err := a.Matches(ctx, second.ID)
+	must(t, err)
+	var ids []uint64
+	for _, m := range found {
+		if m.ExternalID == "A1" || m.ExternalID == "P5" {
+			ids = append(ids, m.Contact)
+		}
+	}
+	if len(ids) != 2 {
+		t.Fatalf("%+v", found)
+	}
+	ofThem := func() (n int) {
+		must(t, a.store.View(ctx, func(tx *store.Tx) error {
+			for item, err := range a.kept.chunks.All(tx, store.Range{}) {
+				must(t, err)
+				set := strings.Split(string(item.Key), "/")[1]
+				at, holds := contactAt[set]
+				for ; holds && at < len(item.Value); at += wholeRecords[set] {
+					if slices.Contains(ids, binary.BigEndian.Uint64(item.Value[at:])) {
+						n++
+					}
+				}
+			}
+			return nil
+		}))
+		return n
+	}
+	if n := ofThem(); n != 4 { // an own digest and a claim each
+		t.Errorf("%d records name the contacts", n)
+	}
+	out, err := a.EraseContacts(ctx, "x", false, ids...)
+	must(t, err)
+	if out.Erased != 2 || out.Standing != 1 {
+		t.Errorf("%+v", out)
+	}
+	if n := ofThem(); n != 0 {
+		t.Errorf("%d records name erased contacts", n)
+	}
+	third := a.runBy(ProtocolVOPRF, b)
+	if third.State != StateDone || third.InCommon != 5 || third.OwnCount != 256 {
+		t.Errorf("%+v", third)
+	}
+	if found, err = b.Matches(ctx, third.ID); err != nil || len(found) != 5 {
+		t.Errorf("%+v %v", found, err)
+	}
+	if n := ofThem(); n != 0 {
+		t.Errorf("%d records name erased contacts after the next exchange", n)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -199,10 +198,10 @@ func TestWithdrawn(t *testing.T) {
 		must(t, err)
 		own, err := b.loadOwn(t.Context(), s)
 		must(t, err)
-		own = newOwnSet(slices.DeleteFunc(own.holdings, func(h holding) bool { return h.contact == 1 }))
+		own.changes.gone = append(own.changes.gone, own.now.of(newContactSet([]uint64{1}))...)
 		return nil, b.store.Update(t.Context(), func(tx *store.Tx) error {
-			must(t, dropAll(tx, b.kept.chunks, s.ID+"/"+setOwn+"/"))
-			return b.putSet(tx, s.ID, setOwn, own.encode(), merkle.MaxChunkBytes)
+			must(t, dropAll(tx, b.kept.chunks, s.ID+"/"+setOwnChanges+"/"))
+			return b.putSet(tx, s.ID, setOwnChanges, own.changes.encode(), merkle.MaxChunkBytes)
 		})
 	}
 	e := a.runBy(ProtocolVOPRF, b)
@@ -284,22 +283,27 @@ func TestChangedAndDeleted(t *testing.T) {
 // TestHostileIncrement has a peer build on what does not stand.
 func TestHostileIncrement(t *testing.T) {
 	row, other := answer.Row{1}, answer.Row{2}
-	stands := live{set: 0, index: 4, row: row, tag: [voprf.TagSize]byte{7}}
-	claim := voprf.Claim{Set: 0, Index: 4, Row: row, Tag: stands.tag, Sealed: [32]byte{1}}
+	claim := voprf.Claim{Set: 0, Index: 4, Row: row, Tag: [voprf.TagSize]byte{7}, Sealed: [32]byte{1}}
+	apply := func(stood []byte, claims ...voprf.Claim) ([]byte, error) {
+		raw, err := voprf.EncodeClaims(claims)
+		must(t, err)
+		return applyClaims(stood, claims, raw)
+	}
+	stood, err := apply(nil, claim)
+	must(t, err)
 	for name, claims := range map[string][]voprf.Claim{
 		"taken back but never made": {voprf.Withdrawal(0, 4, other)},
 		"made again":                {claim},
 		"four rows of one point": {
-			{Set: 0, Index: 4, Row: answer.Row{2}, Tag: stands.tag}, {Set: 0, Index: 4, Row: answer.Row{3}, Tag: stands.tag}, {Set: 0, Index: 4, Row: answer.Row{4}, Tag: stands.tag},
+			{Set: 0, Index: 4, Row: answer.Row{2}, Tag: claim.Tag}, {Set: 0, Index: 4, Row: answer.Row{3}, Tag: claim.Tag}, {Set: 0, Index: 4, Row: answer.Row{4}, Tag: claim.Tag},
 		},
 	} {
-		if err := applyClaims(map[live]struct{}{stands: {}}, claims); CodeOf(err) != CodeMismatch {
+		if _, err := apply(stood, claims...); CodeOf(err) != CodeMismatch {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	stood := map[live]struct{}{stands: {}}
-	if err := applyClaims(stood, []voprf.Claim{voprf.Withdrawal(0, 4, row)}); err != nil || len(stood) != 0 {
-		t.Errorf("%v %v", stood, err)
+	if left, err := apply(stood, voprf.Withdrawal(0, 4, row)); err != nil || len(left) != 0 {
+		t.Errorf("%x %v", left, err)
 	}
 	mine := claimed{row: {contact: 1, keys: 1}}
 	pair := answer.Answer{Initiator: row, Responder: other, Keys: 1, Tier: answer.Match}
@@ -316,7 +320,7 @@ func TestHostileIncrement(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	changes, err := changedAnswers(before, nil, nil)
+	changes, err := changedAnswers(before, map[answer.Row]struct{}{row: {}}, nil, nil)
 	must(t, err)
 	if whole, err := applyAnswers(before, changes, mine); err != nil || len(whole) != 0 {
 		t.Errorf("%x %v", whole, err)

@@ -241,39 +241,6 @@ func (n *Node) initiatorStage(ctx context.Context, t *jobs.Task, s *session) (_ 
 	return s.State, err
 }
 
-// prepareBundle takes the own digests as they are now and commits to a bundle of them.
-func (n *Node) prepareBundle(ctx context.Context, t *jobs.Task, s *session) (State, error) {
-	p, err := n.sessionProfile(s)
-	if err != nil {
-		return "", err
-	}
-	own, err := n.gather(ctx, p, t.Progress)
-	if err != nil {
-		return "", err
-	}
-	count := merkle.PaddedCount(uint64(len(own.digests)))
-	if most := n.maxEntries(s.Protocol); count > most {
-		why := "have the operator raise the limit on both sides"
-		if s.Protocol == ProtocolNoise {
-			why = "use voprf, or " + why + ": whoever receives a noise bundle could guess names and dates at leisure"
-		}
-		return "", fail(CodeTooLarge, "a bundle of %d entries is over the limit of %d for the protocol %s; %s", count, most, s.Protocol, why)
-	}
-	commitment, err := protocols[s.Protocol].prepare(n, ctx, t, s, own)
-	if err != nil {
-		return "", err
-	}
-	s.Sets[setBundle], s.OwnRoot, s.OwnCount = commitment, commitment.Root.String(), commitment.Count
-	s.State = StateOpening
-	err = n.store.Update(ctx, func(tx *store.Tx) error {
-		if err := n.putSet(tx, s.ID, setOwn, own.encode(), merkle.MaxChunkBytes); err != nil {
-			return err
-		}
-		return n.putSession(tx, s)
-	})
-	return s.State, err
-}
-
 // Subjects of the messages of an exchange.
 type (
 	openingSubject struct {

@@ -107,7 +107,8 @@ type tables struct {
 	sessions                                   *store.Collection[session]
 	letters                                    *store.Collection[letter]
 	chunks                                     *store.Collection[[]byte]
-	matches                                    *store.Collection[[]Match]
+	matches                                    *store.Collection[[]keptMatch]
+	hidden                                     *store.Collection[[]byte]    // pairs of earlier matches that are none any more
 	matchParts                                 *store.Collection[matchPart] // by number
 	matchNumbers                               *store.Collection[uint64]    // of parts, by their keys
 	epochs                                     *store.Collection[epoch]
@@ -174,9 +175,10 @@ func newNode(o Options) (*Node, error) {
 		documents:    store.NewCollection[documentRecord](o.Store, "documents", 1),
 		sessions:     store.NewCollection[session](o.Store, "sessions", 1),
 		letters:      store.NewCollection[letter](o.Store, "letters", 1),
-		chunks:       store.NewCollection[[]byte](o.Store, "chunks", 1),
+		chunks:       store.NewCollection[[]byte](o.Store, "chunks", 1, store.WithCodec[[]byte](chunkCodec{})),
 		epochs:       store.NewCollection[epoch](o.Store, "epochs", 1),
-		matches:      store.NewCollection[[]Match](o.Store, "matches", 1),
+		matches:      store.NewCollection[[]keptMatch](o.Store, "matches", 1),
+		hidden:       store.NewCollection[[]byte](o.Store, "matches-hidden", 1, store.WithCodec[[]byte](chunkCodec{})),
 		matchParts:   store.NewCollection[matchPart](o.Store, "match-parts", 1),
 		matchNumbers: store.NewCollection[uint64](o.Store, "match-numbers", 1),
 		receipts:     store.NewCollection[receiptRecord](o.Store, "receipts", 1),

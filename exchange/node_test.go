@@ -241,7 +241,11 @@ func (tn *testNode) importCSV(csv string) register.ImportResult {
 // await waits until a job has ended.
 func (tn *testNode) await(id string) jobs.Job {
 	tn.t.Helper()
-	ctx, cancel := context.WithTimeout(tn.t.Context(), time.Minute)
+	most := time.Minute
+	if _, ok := tn.t.(*testing.B); ok {
+		most = time.Hour
+	}
+	ctx, cancel := context.WithTimeout(tn.t.Context(), most)
 	defer cancel()
 	changes, err := tn.queue.Watch(ctx, id)
 	must(tn.t, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"ihyid/contacts"
 	"ihyid/exchange/answer"
 	"ihyid/exchange/merkle"
 	"ihyid/exchange/noise"
@@ -12,12 +13,22 @@ import (
 )
 
 // prepareNoise makes the entries of the protocol noise.
-func (n *Node) prepareNoise(_ context.Context, _ *jobs.Task, s *session, own *ownSet) (*merkle.Commitment, error) {
-	bundle, err := noise.Build(own.digests, s.seed32())
+func (n *Node) prepareNoise(ctx context.Context, t *jobs.Task, s *session, p *contacts.Profile) (*prepared, error) {
+	own, err := n.take(ctx, s, p, t.Progress)
 	if err != nil {
 		return nil, err
 	}
-	return merkle.Commit(bundle.Entries, noise.EntrySize)
+	digests := own.now.digests()
+	out := &prepared{own: own, entries: uint64(len(digests)), keep: map[string][]byte{}}
+	if err := n.checkEntries(s.Protocol, out.entries); err != nil {
+		return nil, err
+	}
+	bundle, err := noise.Build(digests, s.seed32())
+	if err != nil {
+		return nil, err
+	}
+	out.commitment, err = merkle.Commit(bundle.Entries, noise.EntrySize)
+	return out, err
 }
 
 // ownEntries makes the entries of an own set again.
@@ -29,7 +40,7 @@ func (n *Node) ownEntries(ctx context.Context, s *session, set string) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	bundle, err := noise.Build(own.digests, s.seed32())
+	bundle, err := noise.Build(own.now.digests(), s.seed32())
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +89,7 @@ func (n *Node) takeClaims(ctx context.Context, s *session, to peerAddress) error
 	if err != nil {
 		return err
 	}
-	pairs, err := pairsFromClaims(p, own, s.seed32(), transcript, data)
+	pairs, err := pairsFromClaims(p, own.now, s.seed32(), transcript, data)
 	if err != nil {
 		return err
 	}

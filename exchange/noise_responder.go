@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"ihyid/contacts"
 	"ihyid/exchange/answer"
 	"ihyid/exchange/merkle"
 	"ihyid/exchange/noise"
@@ -13,13 +14,17 @@ import (
 )
 
 // commitNoise commits to the own digests without ever sending them: an auditor could have it opened.
-func (n *Node) commitNoise(_ context.Context, _ *jobs.Task, s *session, own *ownSet) (*committed, error) {
-	set, err := noise.Build(own.digests, s.seed32())
+func (n *Node) commitNoise(ctx context.Context, t *jobs.Task, s *session, p *contacts.Profile) (*committed, error) {
+	own, err := n.take(ctx, s, p, t.Progress)
+	if err != nil {
+		return nil, err
+	}
+	set, err := noise.Build(own.now.digests(), s.seed32())
 	if err != nil {
 		return nil, err
 	}
 	commitment, err := merkle.Commit(set.Entries, noise.EntrySize)
-	return &committed{commitment: commitment}, err
+	return &committed{own: own, commitment: commitment}, err
 }
 
 func (n *Node) onClaims(ctx context.Context, m *message, _ *peerRecord) (*reply, error) {
@@ -44,10 +49,11 @@ type matchCursor struct {
 
 // matchNoise tries every own digest on every entry of the bundle and makes a claim of every hit.
 func (n *Node) matchNoise(ctx context.Context, t *jobs.Task, s *session) error {
-	own, err := n.loadOwn(ctx, s)
+	taken, err := n.loadOwn(ctx, s)
 	if err != nil {
 		return err
 	}
+	own, digests := taken.now, taken.now.digests()
 	entries, err := n.getSet(ctx, s.ID, setBundle)
 	if err != nil {
 		return err
@@ -57,7 +63,7 @@ func (n *Node) matchNoise(ctx context.Context, t *jobs.Task, s *session) error {
 		return err
 	}
 	saved := n.now()
-	err = noise.NewMatcher(own.digests).Match(ctx, entries, cursor.Next, func(step noise.Step) error {
+	err = noise.NewMatcher(digests).Match(ctx, entries, cursor.Next, func(step noise.Step) error {
 		cursor.Next, cursor.Hits = step.Next, append(cursor.Hits, step.Hits...)
 		t.Progress(uint64(step.Next), uint64(step.Total))
 		if n.now().Sub(saved) < 10*time.Second {
@@ -77,8 +83,8 @@ func (n *Node) matchNoise(ctx context.Context, t *jobs.Task, s *session) error {
 	}
 	var claims []noise.Claim
 	for _, h := range cursor.Hits {
-		for _, holder := range own.holders(h.Digest) {
-			c, err := noise.NewClaim(entries, h.Entry, &own.digests[h.Digest], rowOf(s.seed32(), holder.contact), &transcript)
+		for _, holder := range own.holders(&digests[h.Digest]) {
+			c, err := noise.NewClaim(entries, h.Entry, &digests[h.Digest], rowOf(s.seed32(), holder.contact), &transcript)
 			if err != nil {
 				return err
 			}
@@ -131,18 +137,18 @@ func (n *Node) onAnswers(ctx context.Context, m *message, _ *peerRecord) (*reply
 }
 
 // takeAnswers checks the initiator's answers against the own claims, counts them in the session and gives the matches to be kept.
-func (n *Node) takeAnswers(ctx context.Context, s *session, data []byte) ([]Match, error) {
+func (n *Node) takeAnswers(ctx context.Context, s *session, data []byte) (f found, err error) {
 	p, err := n.sessionProfile(s)
 	if err != nil {
-		return nil, err
+		return f, err
 	}
 	mine, err := n.claimedRows(ctx, s)
 	if err != nil {
-		return nil, err
+		return f, err
 	}
 	pairs, err := pairsFromAnswers(p, mine, data, func(a *answer.Answer) (own, theirs answer.Row) { return a.Responder, a.Initiator })
 	if err != nil {
-		return nil, err
+		return f, err
 	}
 	s.State = StateReceipt
 	return s.checkedResult(p, pairs)
@@ -150,10 +156,11 @@ func (n *Node) takeAnswers(ctx context.Context, s *session, data []byte) ([]Matc
 
 // claimedRows works out again which contacts were claimed on which keys.
 func (n *Node) claimedRows(ctx context.Context, s *session) (claimed, error) {
-	own, err := n.loadOwn(ctx, s)
+	taken, err := n.loadOwn(ctx, s)
 	if err != nil {
 		return nil, err
 	}
+	own, digests := taken.now, taken.now.digests()
 	entries, err := n.getSet(ctx, s.ID, setBundle)
 	if err != nil {
 		return nil, err
@@ -172,8 +179,8 @@ func (n *Node) claimedRows(ctx context.Context, s *session) (claimed, error) {
 	}
 	contactOf := map[answer.Row]uint64{}
 	holdingsOf := map[uint64][]int{}
-	for i := range own.digests {
-		for _, h := range own.holders(i) {
+	for i := range digests {
+		for _, h := range own.holders(&digests[i]) {
 			holdingsOf[h.contact] = append(holdingsOf[h.contact], i)
 		}
 	}
@@ -188,14 +195,14 @@ func (n *Node) claimedRows(ctx context.Context, s *session) (claimed, error) {
 			return nil, errors.New("a kept claim is of no own contact")
 		}
 		for _, i := range holdingsOf[contact] {
-			again, err := noise.NewClaim(entries, int(c.Entry), &own.digests[i], c.Row, &transcript)
+			again, err := noise.NewClaim(entries, int(c.Entry), &digests[i], c.Row, &transcript)
 			if err != nil {
 				return nil, err
 			}
 			if again.MAC != c.MAC {
 				continue
 			}
-			for _, h := range own.holders(i) {
+			for _, h := range own.holders(&digests[i]) {
 				if h.contact == contact {
 					got := out[c.Row]
 					got.contact, got.keys = contact, got.keys|1<<h.key

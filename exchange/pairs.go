@@ -17,6 +17,7 @@ type pair struct {
 	row     answer.Row // the peer's
 	keys    uint32
 	tier    contacts.Tier
+	own     answer.Row // in voprf
 }
 
 type pairKey struct {
@@ -31,7 +32,7 @@ func (g pairing) pairs(p *contacts.Profile) []pair {
 	out := make([]pair, 0, len(g))
 	for k, keys := range g {
 		if tier := p.Tier(keys); tier != contacts.TierNone {
-			out = append(out, pair{k.contact, k.row, keys, tier})
+			out = append(out, pair{contact: k.contact, row: k.row, keys: keys, tier: tier})
 		}
 	}
 	slices.SortFunc(out, func(a, b pair) int {
@@ -44,7 +45,8 @@ func (g pairing) pairs(p *contacts.Profile) []pair {
 // pairsFromClaims is the initiator's part: every claim is checked against the own set, then the tier rule says which pairs are
 // matches. One claim that is not true ends the exchange: whoever makes one is not honest about any.
 func pairsFromClaims(p *contacts.Profile, own *ownSet, seed, transcript [32]byte, data []byte) ([]pair, error) {
-	set, err := noise.Build(own.digests, seed)
+	digests := own.digests()
+	set, err := noise.Build(digests, seed)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +60,7 @@ func pairsFromClaims(p *contacts.Profile, own *ownSet, seed, transcript [32]byte
 		if err != nil {
 			return nil, &Error{Code: CodeMismatch, Detail: "the other node claims a contact that it does not know; its result is refused", Err: err}
 		}
-		for _, h := range own.holders(digest) {
+		for _, h := range own.holders(&digests[digest]) {
 			agreed[pairKey{h.contact, c.Row}] |= 1 << h.key
 		}
 	}
@@ -122,19 +124,23 @@ func pairsFromAnswers(p *contacts.Profile, mine claimed, data []byte, rows func(
 		if tier == contacts.TierNone || answerTier(tier) != a.Tier {
 			return nil, fail(CodeMismatch, "answer %d states another tier than the profile's rule gives", i)
 		}
-		out = append(out, pair{c.contact, theirs, a.Keys, tier})
+		out = append(out, pair{c.contact, theirs, a.Keys, tier, own})
 	}
 	return out, nil
 }
 
+// match is a pair as people see it.
+func (q *pair) match(p *contacts.Profile) Match {
+	return Match{Contact: q.contact, Row: hex.EncodeToString(q.row[:]), Tier: q.tier.String(), Keys: p.KeyNames(q.keys)}
+}
+
 // setResult counts what an exchange found, and gives it as matches to be kept.
-func (s *session) setResult(p *contacts.Profile, pairs []pair) (matches []Match) {
+func (s *session) setResult(p *contacts.Profile, pairs []pair) found {
+	var f found
 	best := map[uint64]contacts.Tier{}
-	s.Pairs, s.Maybes, s.InCommon, s.Possible = 0, 0, 0, 0
+	s.setCounts(counts{})
 	for _, q := range pairs {
-		matches = append(matches, Match{
-			Contact: q.contact, Row: hex.EncodeToString(q.row[:]), Tier: q.tier.String(), Keys: p.KeyNames(q.keys),
-		})
+		f.matches = append(f.matches, keptMatch{Match: q.match(p)})
 		best[q.contact] = max(best[q.contact], q.tier)
 		if q.tier == contacts.TierMatch {
 			s.Pairs++
@@ -149,18 +155,23 @@ func (s *session) setResult(p *contacts.Profile, pairs []pair) (matches []Match)
 			s.Possible++
 		}
 	}
-	return matches
+	return f
 }
 
 // checkedResult counts what the answers say, and holds it against what their commitment stated.
-func (s *session) checkedResult(p *contacts.Profile, pairs []pair) ([]Match, error) {
-	stated, maybes := s.Pairs, s.Maybes
-	if s.HidePossibles && maybes > 0 {
-		return nil, fail(CodeMismatch, "possible matches are disclosed, which the agreement does not allow")
+func (s *session) checkedResult(p *contacts.Profile, pairs []pair) (found, error) {
+	stated := s.counts()
+	f := s.setResult(p, pairs)
+	return f, s.checkCounts(stated)
+}
+
+// checkCounts holds the numbers of a result against what was stated of it.
+func (s *session) checkCounts(stated counts) error {
+	if s.HidePossibles && s.Maybes > 0 {
+		return fail(CodeMismatch, "possible matches are disclosed, which the agreement does not allow")
 	}
-	matches := s.setResult(p, pairs)
-	if s.Pairs != stated || s.Maybes != maybes {
-		return nil, fail(CodeMismatch, "the answers are not as many matches and possibles as was stated")
+	if s.Pairs != stated.Pairs || s.Maybes != stated.Maybes {
+		return fail(CodeMismatch, "the answers are not as many matches and possibles as was stated")
 	}
-	return matches, nil
+	return nil
 }

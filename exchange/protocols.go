@@ -3,6 +3,7 @@ package exchange
 import (
 	"context"
 
+	"ihyid/contacts"
 	"ihyid/exchange/merkle"
 	"ihyid/exchange/noise"
 	"ihyid/exchange/voprf"
@@ -18,19 +19,28 @@ const (
 // protocol is what differs between the matching protocols: the entries that are committed to, and the steps in between.
 type protocol struct {
 	entrySize int // of the initiator's set
-	// prepare makes the initiator's committed set of its own digests.
-	prepare func(n *Node, ctx context.Context, t *jobs.Task, s *session, own *ownSet) (*merkle.Commitment, error)
-	// commit makes the responder's committed set; it may set the epoch and the public key.
-	commit func(n *Node, ctx context.Context, t *jobs.Task, s *session, own *ownSet) (*committed, error)
+	// prepare takes the initiator's own digests and makes its committed set of them.
+	prepare func(n *Node, ctx context.Context, t *jobs.Task, s *session, p *contacts.Profile) (*prepared, error)
+	// commit does so for the responder; it may set the epoch and the public key.
+	commit func(n *Node, ctx context.Context, t *jobs.Task, s *session, p *contacts.Profile) (*committed, error)
 	// steps are the initiator's, by state.
 	steps map[State]func(n *Node, ctx context.Context, t *jobs.Task, s *session, to peerAddress) error
 	// match is the responder's work once it has all that it needs.
 	match func(n *Node, ctx context.Context, t *jobs.Task, s *session) error
 }
 
+// prepared is the initiator's set, with what must be kept of it.
+type prepared struct {
+	commitment *merkle.Commitment
+	own        *taken
+	entries    uint64            // without padding
+	keep       map[string][]byte // sets to be stored with it, by name
+}
+
 // committed is the responder's set, with what must be kept of it.
 type committed struct {
 	commitment           *merkle.Commitment
+	own                  *taken
 	epoch, pk            string
 	rows                 []byte            // what the own row numbers come from
 	basePoints, baseTags uint64            // that the exchange builds on

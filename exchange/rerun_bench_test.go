@@ -1,9 +1,13 @@
+//go:build unix
+
 package exchange
 
 import (
 	"bytes"
 	"os"
+	"runtime/pprof"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -11,7 +15,8 @@ import (
 )
 
 // BenchmarkRerun is two whole nodes in one process: a first exchange by voprf, then one thousandth of each list is new (half of it in
-// common), then a second. It gives both times and what the second costs of the first. IHYID_RERUN_CONTACTS (20,000) is each list's size.
+// common), then a second. It gives the elapsed and the processor time of both sides together for either, and what the second costs of the first.
+// IHYID_RERUN_CONTACTS (20,000) is each list's size; IHYID_RERUN_PROFILE names a file for a profile of the second exchange alone.
 func BenchmarkRerun(b *testing.B) {
 	size := 20_000
 	if n, err := strconv.Atoi(os.Getenv("IHYID_RERUN_CONTACTS")); err == nil && n > 0 {
@@ -29,8 +34,13 @@ func BenchmarkRerun(b *testing.B) {
 		}
 		return out
 	}
+	processor := func() time.Duration {
+		var u syscall.Rusage
+		must(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
 	before, more := list(size, 1), list(max(size/1000, 1), 2)
-	var first, second time.Duration
+	var elapsed, used [2]time.Duration
 	var wire [2]int
 	for b.Loop() {
 		w, x, y := friends(b)
@@ -38,23 +48,36 @@ func BenchmarkRerun(b *testing.B) {
 		y.importCSV(before[1])
 		agree(b, x, y, AgreementRequest{PeerSize: uint64(2 * size), EvaluationsPerDay: uint64(10 * size)})
 		sent := w.traffic()
-		run := func() (time.Duration, int) {
-			start := time.Now()
+		run := func(i int) {
+			start, cpu := time.Now(), processor()
 			if e := x.runBy(ProtocolVOPRF, y); e.State != StateDone || e.InCommon == 0 {
 				b.Fatalf("%+v", e)
 			}
-			n := *sent
+			elapsed[i], used[i], wire[i] = time.Since(start), processor()-cpu, *sent
 			*sent = 0
-			return time.Since(start), n
 		}
-		first, wire[0] = run()
+		run(0)
 		x.importCSV(more[0])
 		y.importCSV(more[1])
-		second, wire[1] = run()
+		stop := func() {}
+		if path := os.Getenv("IHYID_RERUN_PROFILE"); path != "" {
+			f, err := os.Create(path)
+			must(b, err)
+			must(b, pprof.StartCPUProfile(f))
+			stop = func() {
+				pprof.StopCPUProfile()
+				must(b, f.Close())
+			}
+		}
+		run(1)
+		stop()
 	}
-	b.ReportMetric(first.Seconds(), "first-s")
-	b.ReportMetric(second.Seconds(), "second-s")
-	b.ReportMetric(100*second.Seconds()/first.Seconds(), "time-%")
+	b.ReportMetric(elapsed[0].Seconds(), "first-s")
+	b.ReportMetric(elapsed[1].Seconds(), "second-s")
+	b.ReportMetric(used[0].Seconds(), "first-cpu-s")
+	b.ReportMetric(used[1].Seconds(), "second-cpu-s")
+	b.ReportMetric(100*elapsed[1].Seconds()/elapsed[0].Seconds(), "time-%")
+	b.ReportMetric(100*used[1].Seconds()/used[0].Seconds(), "cpu-%")
 	b.ReportMetric(100*float64(wire[1])/float64(wire[0]), "wire-%")
 	b.ReportMetric(0, "ns/op")
 }

@@ -371,7 +371,7 @@ func (n *Node) takeChunk(ctx context.Context, s *session, set string, index uint
 		return notYet(s)
 	}
 	arrived[i] = edges{First: body[:c.EntrySize], Last: body[len(body)-c.EntrySize:]}
-	var matches []Match
+	var matches found
 	complete := complete(arrived)
 	if complete && set == setAnswers {
 		data, err := n.getSetWith(ctx, s.ID, set, index, body)
@@ -457,18 +457,15 @@ func (n *Node) commitOwn(ctx context.Context, t *jobs.Task, s *session) error {
 	if err != nil {
 		return err
 	}
-	own, err := n.gather(ctx, p, t.Progress)
+	set, err := protocols[s.Protocol].commit(n, ctx, t, s, p)
 	if err != nil {
 		return err
 	}
-	set, err := protocols[s.Protocol].commit(n, ctx, t, s, own)
-	if err != nil {
-		return err
-	}
+	own, raw := set.own.keep(s)
 	return n.advance(ctx, s, StateOpening, func(tx *store.Tx, s *session) error {
 		s.Sets[setTags], s.OwnRoot, s.OwnCount = set.commitment, set.commitment.Root.String(), set.commitment.Count
 		s.Epoch, s.PK, s.State = set.epoch, set.pk, StateAccepted
-		s.BasePoints, s.BaseTags, s.Rows = set.basePoints, set.baseTags, set.rows
+		s.BasePoints, s.BaseTags, s.Rows, s.Sequence = set.basePoints, set.baseTags, set.rows, set.own.sequence
 		for name, data := range set.keep {
 			chunk := merkle.MaxChunkBytes
 			if name == setTags {
@@ -478,7 +475,7 @@ func (n *Node) commitOwn(ctx context.Context, t *jobs.Task, s *session) error {
 				return err
 			}
 		}
-		return n.putSet(tx, s.ID, setOwn, own.encode(), merkle.MaxChunkBytes)
+		return n.putSet(tx, s.ID, own, raw, merkle.MaxChunkBytes)
 	})
 }
 

@@ -1,9 +1,12 @@
 package exchange
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
+	"strings"
 
 	"ihyid/store"
 )
@@ -30,18 +33,22 @@ func (n *Node) Matches(ctx context.Context, id string) ([]Match, error) {
 	if err != nil || s.State != StateDone {
 		return []Match{}, err
 	}
-	out := []Match{}
+	var kept []keptMatch
 	err = n.store.View(ctx, func(tx *store.Tx) error {
-		for item, err := range n.kept.matches.All(tx, store.Range{Prefix: []byte(id + "/")}) {
-			if err != nil {
-				return err
-			}
-			out = append(out, item.Value...)
-		}
-		return nil
+		kept, err = n.matchesOf(tx, s)
+		return err
 	})
 	if err != nil {
 		return nil, err
+	}
+	if s.After != "" {
+		slices.SortFunc(kept, func(a, b keptMatch) int {
+			return cmp.Or(strings.Compare(a.Tier, b.Tier), cmp.Compare(len(b.Keys), len(a.Keys)), cmp.Compare(a.Contact, b.Contact), strings.Compare(a.Row, b.Row))
+		})
+	}
+	out := make([]Match, len(kept))
+	for i := range kept {
+		out[i] = kept[i].Match
 	}
 	numbers := make([]uint64, len(out))
 	for i, m := range out {

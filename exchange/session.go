@@ -21,6 +21,8 @@ const (
 	setClaims  = "claims"  // the responder's claims on them
 	setAnswers = "answers" // the pairs, from the initiator
 	setOwn     = "own"     // never sent: the own digests, as they were when the exchange began
+
+	setOwnChanges = "own-changes" // never sent: of an exchange that builds on others, what is otherwise in its own digests
 )
 
 // session is one exchange as it is kept: everything that is needed to go on after a restart.
@@ -56,6 +58,8 @@ type session struct {
 	Rows       []byte                        `json:"rows,omitempty"`         // voprf: of the own row numbers, the same throughout an epoch
 	Live       uint64                        `json:"live,omitempty"`         // voprf: claims of the epoch that stand after this exchange
 	BasePairs  uint64                        `json:"base_pairs,omitempty"`   // voprf: answers that stood before it
+	Sequence   uint64                        `json:"sequence,omitempty"`     // of the register, when the own set was taken
+	After      string                        `json:"after,omitempty"`        // voprf: the exchange to whose matches those of this one are changes
 	WholeRoot  string                        `json:"answers_root,omitempty"` // voprf: root over all pairs that stand after it
 	OwnRoot    string                        `json:"own_root,omitempty"`
 	OwnCount   uint64                        `json:"own_count,omitempty"`
@@ -259,33 +263,6 @@ func (n *Node) endSession(ctx context.Context, s *session, why error) error {
 func (n *Node) dropChunks(tx *store.Tx, s *session) error {
 	s.Arrived, s.Seed, s.Rows = nil, nil, nil
 	return errors.Join(tx.EraseLater(), dropAll(tx, n.kept.chunks, s.ID+"/"), n.dropPayloads(tx, s.ID, max(s.FileMade, s.FileTaken)))
-}
-
-// putSet keeps the bytes of a set in chunks.
-func (n *Node) putSet(tx *store.Tx, id, set string, data []byte, chunk int) error {
-	for i := uint32(0); len(data) > 0; i++ {
-		size := min(chunk, len(data))
-		if err := n.kept.chunks.Put(tx, chunkKey(id, set, i), data[:size]); err != nil {
-			return err
-		}
-		data = data[size:]
-	}
-	return nil
-}
-
-// getSet reads a set back whole.
-func (n *Node) getSet(ctx context.Context, id, set string) ([]byte, error) {
-	var out []byte
-	err := n.store.View(ctx, func(tx *store.Tx) error {
-		for item, err := range n.kept.chunks.All(tx, store.Range{Prefix: []byte(id + "/" + set + "/")}) {
-			if err != nil {
-				return err
-			}
-			out = append(out, item.Value...)
-		}
-		return nil
-	})
-	return out, err
 }
 
 // profile finds the profile that a session runs under, and makes sure that it is still the same one.

@@ -66,33 +66,51 @@ func (n *Node) subjectMatches(tx *store.Tx, contact uint64) ([]SubjectMatch, err
 	if err != nil {
 		return nil, err
 	}
-	out := []SubjectMatch{}
+	// By exchange, what was found then: it holds in later ones that build on that, until one says otherwise.
+	own := map[string][]keptMatch{}
 	for _, number := range hits[0].Refs {
 		where, err := n.kept.matchParts.Get(tx, store.ID(number))
 		if err != nil {
 			return nil, err
 		}
 		id, _, _ := strings.Cut(string(where.Key), "/")
-		s, err := n.kept.sessions.Get(tx, []byte(id))
-		if err != nil {
-			return nil, err
-		}
-		if s.State != StateDone {
-			continue // before that the result belongs to nobody
-		}
 		part, err := n.kept.matches.Get(tx, where.Key)
-		if err != nil {
-			return nil, err
-		}
-		name, err := n.peerName(tx, s.Peer)
 		if err != nil {
 			return nil, err
 		}
 		for _, m := range part {
 			if m.Contact == contact {
+				own[id] = append(own[id], m)
+			}
+		}
+	}
+	later, err := n.successors(tx)
+	if err != nil {
+		return nil, err
+	}
+	out := []SubjectMatch{}
+	for id, matches := range own {
+		s, err := n.kept.sessions.Get(tx, []byte(id))
+		if err != nil {
+			return nil, err
+		}
+		for at := &s; at != nil && len(matches) > 0; at = later[at.ID] {
+			if at.ID != id {
+				if matches, err = n.remaining(tx, at.ID, matches, own[at.ID]); err != nil {
+					return nil, err
+				}
+			}
+			if at.State != StateDone {
+				continue // before that the result belongs to nobody
+			}
+			name, err := n.peerName(tx, at.Peer)
+			if err != nil {
+				return nil, err
+			}
+			for _, m := range matches {
 				out = append(out, SubjectMatch{
-					Exchange: s.ID, Peer: s.Peer, PeerName: name, Purpose: s.Purpose, Profile: s.Profile, Ended: s.Finished,
-					Tier: m.Tier, Keys: m.Keys, Row: m.Row, Receipt: s.ID,
+					Exchange: at.ID, Peer: at.Peer, PeerName: name, Purpose: at.Purpose, Profile: at.Profile, Ended: at.Finished,
+					Tier: m.Tier, Keys: m.Keys, Row: m.Row, Receipt: at.ID,
 				})
 			}
 		}
@@ -100,6 +118,32 @@ func (n *Node) subjectMatches(tx *store.Tx, contact uint64) ([]SubjectMatch, err
 	slices.SortFunc(out, func(a, b SubjectMatch) int {
 		return cmp.Or(a.Ended.Compare(b.Ended), strings.Compare(a.Exchange, b.Exchange), strings.Compare(a.Row, b.Row))
 	})
+	return out, nil
+}
+
+// remaining are the matches that an exchange which builds on them neither tells anew nor has no more.
+func (n *Node) remaining(tx *store.Tx, id string, matches, anew []keptMatch) ([]keptMatch, error) {
+	otherwise := map[foundPair]bool{}
+	if err := n.hiddenBy(tx, id, otherwise); err != nil {
+		return nil, err
+	}
+	for i := range anew {
+		p, err := anew[i].pair()
+		if err != nil {
+			return nil, err
+		}
+		otherwise[p] = true
+	}
+	var out []keptMatch
+	for i := range matches {
+		p, err := matches[i].pair()
+		if err != nil {
+			return nil, err
+		}
+		if !otherwise[p] {
+			out = append(out, matches[i])
+		}
+	}
 	return out, nil
 }
 

@@ -25,7 +25,7 @@ func BenchmarkSubjectReport(b *testing.B) {
 				if i%10 != 0 {
 					continue
 				}
-				if err := n.putMatches(tx, s, []Match{{Contact: 1, Row: fmt.Sprintf("%032x", i), Tier: "match", Keys: []string{"all"}}}); err != nil {
+				if err := n.putMatches(tx, s, found{matches: []keptMatch{{Match: Match{Contact: 1, Row: fmt.Sprintf("%032x", i), Tier: "match", Keys: []string{"all"}}}}}); err != nil {
 					return err
 				}
 			}

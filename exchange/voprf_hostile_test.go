@@ -130,9 +130,9 @@ func honest(t *testing.T, a, b *testNode, digests [][32]byte, seed byte) (*manua
 // digestsOf gives the digests of all contacts of a node.
 func digestsOf(t *testing.T, n *testNode) [][32]byte {
 	t.Helper()
-	own, err := n.gather(t.Context(), n.profile, nil)
+	own, _, err := n.gather(t.Context(), n.profile, nil)
 	must(t, err)
-	return own.digests
+	return own.digests()
 }
 
 // TestHostilePoints sends the responder points that are none, and sets that are not what was committed to.

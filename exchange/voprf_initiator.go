@@ -1,13 +1,16 @@
 package exchange
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
-	"ihyid/exchange/answer"
+	"ihyid/contacts"
 	"ihyid/exchange/merkle"
 	"ihyid/exchange/voprf"
 	"ihyid/store"
@@ -25,7 +28,7 @@ const (
 )
 
 // prepareVOPRF blinds the own digests: those that are new since what stands in the epoch.
-func (n *Node) prepareVOPRF(ctx context.Context, t *jobs.Task, s *session, own *ownSet) (*merkle.Commitment, error) {
+func (n *Node) prepareVOPRF(ctx context.Context, t *jobs.Task, s *session, p *contacts.Profile) (*prepared, error) {
 	e, err := n.epochOf(ctx, s)
 	if err != nil {
 		return nil, err
@@ -38,15 +41,17 @@ func (n *Node) prepareVOPRF(ctx context.Context, t *jobs.Task, s *session, own *
 	if s.Rows, s.BasePairs = s.Seed, 0; s.Base != "" {
 		s.Rows, s.BasePairs = e.Rows, e.Standing[len(e.Standing)-1].Pairs
 	}
-	known, err := n.knownDigests(ctx, s)
+	own, err := n.take(ctx, s, p, t.Progress)
 	if err != nil {
 		return nil, err
 	}
-	fresh := make([][32]byte, 0, len(own.digests))
-	for _, d := range own.digests {
-		if _, ok := known[d]; !ok {
-			fresh = append(fresh, d)
-		}
+	fresh, err := n.fresh(ctx, s, own, setKnown, knownRecord)
+	if err != nil {
+		return nil, err
+	}
+	out := &prepared{own: own, entries: uint64(len(fresh)), keep: map[string][]byte{}}
+	if err := n.checkEntries(s.Protocol, out.entries); err != nil {
+		return nil, err
 	}
 	total := uint64(len(fresh))
 	t.Describe("digests", "blinding")
@@ -58,56 +63,51 @@ func (n *Node) prepareVOPRF(ctx context.Context, t *jobs.Task, s *session, own *
 	for i := range fresh {
 		raw = append(raw, fresh[i][:]...)
 	}
-	err = n.store.Update(ctx, func(tx *store.Tx) error {
-		err := errors.Join(dropAll(tx, n.kept.chunks, s.ID+"/"+setFresh+"/"), n.putSet(tx, s.ID, setFresh, raw, merkle.MaxChunkBytes))
-		if err == nil && s.ByFile { // they go out once, whole; over a network, chunk by chunk as they are made
-			err = errors.Join(dropAll(tx, n.kept.chunks, s.ID+"/"+setBundle+"/"), n.putSet(tx, s.ID, setBundle, set.Points, merkle.MaxChunkBytes))
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
+	out.keep[setFresh] = raw
+	if s.ByFile { // they go out once, whole; over a network, chunk by chunk as they are made
+		out.keep[setBundle] = set.Points
 	}
-	return merkle.Commit(set.Points, voprf.PointSize)
+	out.commitment, err = merkle.Commit(set.Points, voprf.PointSize)
+	return out, err
 }
 
-// known is a digest that was evaluated: in which set of the epoch, where in it, and to what.
-type known struct {
-	set, index uint32
-	output     voprf.Output
+// fresh gives the used digests that are new since what an exchange builds on: those about which something has changed and that are not in its sets of records, each of
+// which begins with a digest.
+func (n *Node) fresh(ctx context.Context, s *session, own *taken, set string, record int) ([][32]byte, error) {
+	if s.Base == "" {
+		return own.now.digests(), nil
+	}
+	changed := own.changes.digests()
+	may := newPrefixes(len(changed))
+	for d := range changed {
+		if len(own.now.holders(&d)) == 0 {
+			delete(changed, d)
+			continue
+		}
+		may.add(d[:])
+	}
+	err := n.scanSets(ctx, s, set, record, func(_ int, raw []byte) error {
+		for ; len(raw) > 0; raw = raw[record:] {
+			if may.has(raw) {
+				delete(changed, [32]byte(raw))
+			}
+		}
+		return nil
+	})
+	return slices.SortedFunc(maps.Keys(changed), func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) }), err
 }
 
-const knownRecord = 32 + 4 + voprf.OutputSize
+// Of every digest that was evaluated is kept: the digest, its place in the set of points, and its output.
+const (
+	knownIndex  = 32
+	knownOutput = 32 + 4
+	knownRecord = 32 + 4 + voprf.OutputSize
+)
 
 func appendKnown(b []byte, digest *[32]byte, index uint32, out *voprf.Output) []byte {
 	b = append(b, digest[:]...)
 	b = binary.BigEndian.AppendUint32(b, index)
 	return append(b, out[:]...)
-}
-
-func addKnown(into map[[32]byte]known, set uint32, raw []byte) error {
-	if len(raw)%knownRecord != 0 {
-		return errors.New("the kept outputs are damaged")
-	}
-	for ; len(raw) > 0; raw = raw[knownRecord:] {
-		into[[32]byte(raw)] = known{set, binary.BigEndian.Uint32(raw[32:]), voprf.Output(raw[36:knownRecord])}
-	}
-	return nil
-}
-
-// knownDigests are the initiator's digests that stand in the epoch.
-func (n *Node) knownDigests(ctx context.Context, s *session) (map[[32]byte]known, error) {
-	sets, _, err := n.standingSets(ctx, s, setKnown)
-	if err != nil {
-		return nil, err
-	}
-	out := map[[32]byte]known{}
-	for i, raw := range sets {
-		if err := addKnown(out, uint32(i), raw); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
 }
 
 func (n *Node) loadFresh(ctx context.Context, s *session) ([][32]byte, error) {
@@ -192,26 +192,6 @@ func (n *Node) evaluateChunk(ctx context.Context, s *session, to peerAddress, bl
 	})
 }
 
-// setChunks says which chunks of a set are kept.
-func (n *Node) setChunks(ctx context.Context, id, set string) (map[uint32]bool, error) {
-	out := map[uint32]bool{}
-	prefix := id + "/" + set + "/"
-	err := n.store.View(ctx, func(tx *store.Tx) error {
-		for key, err := range n.kept.chunks.Keys(tx, store.Range{Prefix: []byte(prefix)}) {
-			if err != nil {
-				return err
-			}
-			var i uint32
-			if _, err := fmt.Sscanf(string(key[len(prefix):]), "%08x", &i); err != nil {
-				return err
-			}
-			out[i] = true
-		}
-		return nil
-	})
-	return out, err
-}
-
 // fetchSet fetches all chunks of a set that the responder committed to, and verifies each.
 func (n *Node) fetchSet(ctx context.Context, s *session, to peerAddress, set string, c *merkle.Commitment) ([]byte, error) {
 	data := make([]byte, 0, int(c.Count)*c.EntrySize)
@@ -233,80 +213,103 @@ func (n *Node) fetchSet(ctx context.Context, s *session, to peerAddress, set str
 }
 
 // prepareClaims fetches the responder's new tags, finds the outputs of the own digests among all that it published in the epoch, and makes
-// the claims.
+// the claims: all that are true now and have not been made before in the epoch, and takes back those that are true no more.
+//
+// Whether a claim stands can only have changed where the digest's tag is new, the digest is, or something has changed about who holds it.
 func (n *Node) prepareClaims(ctx context.Context, s *session, to peerAddress) error {
-	tags, err := n.fetchSet(ctx, s, to, setTags, s.Sets[setTags])
+	newTags, err := n.fetchSet(ctx, s, to, setTags, s.Sets[setTags])
 	if err != nil {
 		return err
 	}
-	allTags, before, err := n.standingSets(ctx, s, setTags)
+	before, err := n.standingOf(ctx, s)
 	if err != nil {
 		return err
 	}
-	allTags = append(allTags, tags)
+	oldTags, err := n.setsOf(ctx, s, setTags)
+	if err != nil {
+		return err
+	}
+	oldTags = oldTags[:len(before)] // a set of this exchange may be there if the step is done again
 	own, err := n.loadOwn(ctx, s)
 	if err != nil {
 		return err
 	}
-	evaluated, err := n.knownDigests(ctx, s)
+	fresh, err := n.loadFresh(ctx, s)
 	if err != nil {
-		return err
-	}
-	raw, err := n.getSet(ctx, s.ID, setKnown)
-	if err != nil {
-		return err
-	}
-	if err := addKnown(evaluated, uint32(len(before)), raw); err != nil {
 		return err
 	}
 	transcript, err := hash32(s.Transcript)
 	if err != nil {
 		return err
 	}
-	seeds := make([][32]byte, len(before)+1)
-	for i, b := range before {
-		seeds[i] = [32]byte(b.Seed)
+	changed := own.changes.digests()
+	mayChange, mayTag := newPrefixes(len(changed)), newPrefixes(len(newTags)/voprf.TagSize)
+	for d := range changed {
+		mayChange.add(d[:])
 	}
-	seeds[len(before)] = s.seed32()
-	standsNow, err := n.standingList(ctx, s, setLive)
-	if err != nil {
-		return err
+	for off := 0; off < len(newTags); off += voprf.TagSize {
+		mayTag.add(newTags[off:])
 	}
-	stood, err := decodeLive(standsNow)
+	rows, err := n.loadClaimedRows(ctx, s)
 	if err != nil {
 		return err
 	}
 	var claims []voprf.Claim
-	var stands []live
-	rows := claimed{}
-	rowSeed := [32]byte(s.Rows)
-	for d := range own.digests {
-		k, ok := evaluated[own.digests[d]]
-		if !ok {
-			return fmt.Errorf("digest %d of the own set was never evaluated", d)
+	taken, evaluated := 0, 0
+	err = n.scanSets(ctx, s, setKnown, knownRecord, func(set int, raw []byte) error {
+		isNew := set == len(before)
+		seed := s.seed32()
+		if isNew {
+			evaluated += len(raw) / knownRecord
+		} else {
+			seed = [32]byte(before[set].Seed)
 		}
-		if !tagged(allTags, k.output.Tag()) {
-			continue
-		}
-		for _, h := range own.holders(d) {
-			row := rowOf(rowSeed, h.contact)
-			place := live{k.set, k.index, row, k.output.Tag()}
+		for ; len(raw) > 0; raw = raw[knownRecord:] {
+			out := (*voprf.Output)(raw[knownOutput:knownRecord])
+			otherwise := mayChange.has(raw)
+			if otherwise {
+				_, otherwise = changed[[32]byte(raw)]
+			}
+			published := mayTag.has(out[:]) && tagged([][]byte{newTags}, out.Tag())
+			if !otherwise && !published && !isNew {
+				continue
+			}
+			digest := (*[32]byte)(raw)
+			var was, is []holding
+			old := tagged(oldTags, out.Tag())
+			if old && !isNew {
+				was = own.before.holders(digest)
+			}
+			if old || published {
+				is = own.now.holders(digest)
+			}
+			index := binary.BigEndian.Uint32(raw[knownIndex:])
 			// A contact may have one digest under several keys: that is one claim.
-			if n := len(stands); n == 0 || stands[n-1] != place {
-				stands = append(stands, place)
-				if _, ok := stood[place]; ok {
-					delete(stood, place)
-				} else {
-					claims = append(claims, voprf.NewClaim(seeds[k.set], &own.digests[d], k.set, k.index, row, &k.output, &transcript))
+			stood, stands := contactsOf(was), contactsOf(is)
+			for _, c := range stands {
+				if !slices.Contains(stood, c) {
+					claims = append(claims, voprf.NewClaim(seed, digest, uint32(set), index, rows.of(c), out, &transcript))
 				}
 			}
-			got := rows[row]
-			got.contact, got.keys = h.contact, got.keys|1<<h.key
-			rows[row] = got
+			for _, c := range stood { // it is no more, or has that digest no more
+				if !slices.Contains(stands, c) {
+					claims = append(claims, voprf.Withdrawal(uint32(set), index, rows.of(c)))
+					taken++
+				}
+			}
+			rows.change(was, is)
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	for place := range stood { // of contacts that are no more, or have that digest no more
-		claims = append(claims, voprf.Withdrawal(place.set, place.index, place.row))
+	if evaluated != len(fresh) {
+		return fmt.Errorf("%d of %d new digests were evaluated", evaluated, len(fresh))
+	}
+	s.Live = uint64(len(claims) - 2*taken)
+	if len(before) > 0 {
+		s.Live += before[len(before)-1].Live
 	}
 	data, err := voprf.EncodeClaims(claims)
 	if err != nil {
@@ -316,15 +319,25 @@ func (n *Node) prepareClaims(ctx context.Context, s *session, to peerAddress) er
 	if err != nil {
 		return err
 	}
-	s.Sets[setClaims], s.State, s.Live = commitment, StateClaiming, uint64(len(stands))
+	s.Sets[setClaims], s.State = commitment, StateClaiming
 	return n.store.Update(ctx, func(tx *store.Tx) error {
-		for set, data := range map[string][]byte{setClaims: data, setTags: tags, setRows: encodeClaimed(rows), setLive: encodeLive(stands)} {
+		for set, data := range map[string][]byte{setClaims: data, setTags: newTags, setRows: rows.encode()} {
 			if err := n.putSet(tx, s.ID, set, data, merkle.MaxChunkBytes); err != nil {
 				return err
 			}
 		}
 		return n.putSession(tx, s)
 	})
+}
+
+// contactsOf gives the contacts in holdings of one digest, each once.
+func contactsOf(hs []holding) (out []uint64) {
+	for _, h := range hs {
+		if !slices.Contains(out, h.contact) {
+			out = append(out, h.contact)
+		}
+	}
+	return out
 }
 
 // tagged reports whether a tag stands in one of the sets.
@@ -335,18 +348,6 @@ func tagged(sets [][]byte, tag [voprf.TagSize]byte) bool {
 		}
 	}
 	return false
-}
-
-const rowRecord = answer.RowSize + 8 + 4
-
-func encodeClaimed(c claimed) []byte {
-	out := make([]byte, 0, len(c)*rowRecord)
-	for row, of := range c {
-		out = append(out, row[:]...)
-		out = binary.BigEndian.AppendUint64(out, of.contact)
-		out = binary.BigEndian.AppendUint32(out, of.keys)
-	}
-	return out
 }
 
 // sendClaims commits to the claims, then sends them.
@@ -372,95 +373,6 @@ func (n *Node) sendClaims(ctx context.Context, t *jobs.Task, s *session, to peer
 		}
 	}
 	return n.sendChunks(ctx, t, s, to, setClaims, StateMatching)
-}
-
-// awaitAnswers waits until the responder has checked the claims, then takes its commitment to the answers.
-func (n *Node) awaitAnswers(ctx context.Context, t *jobs.Task, s *session, to peerAddress) error {
-	if _, err := n.progress(ctx, t, s, to, StateAnswering, StateReceipt); err != nil {
-		return err
-	}
-	subject := stepSubject{Exchange: s.ID, Previous: s.Previous, Transcript: s.Transcript}
-	return n.ask(ctx, s, to, kindResult, kindResultReply, subject, nil, func(m *message, _ string) error {
-		var a setSubject
-		if err := m.read(&a); err != nil {
-			return err
-		}
-		if a.Exchange != s.ID || a.Transcript != s.Transcript {
-			return fail(CodeMismatch, "the other node's answers are of another exchange")
-		}
-		// Every claim that stands concerns at most maxSharers contacts of the responder; each new one may be answered as withdrawn, and each pair that stood.
-		if err := a.Commitment.Validate(answer.Size, s.Live*maxSharers+s.Sets[setClaims].Count+s.BasePairs); err != nil {
-			return &Error{Code: CodeCommitment, Detail: "the other node's commitment to its answers is wrong", Err: err}
-		}
-		matches, err1 := parseCount(a.Matches)
-		possibles, err2 := parseCount(a.Possibles)
-		if most := s.Live * maxSharers; err1 != nil || err2 != nil || matches > most || possibles > most-matches {
-			return fail(CodeCommitment, "the numbers of matches and possibles do not add up to what the claims can give")
-		}
-		s.Sets[setAnswers], s.State = &a.Commitment, StateAnswering
-		s.Pairs, s.Maybes = matches, possibles
-		return nil
-	}, nil)
-}
-
-// fetchAnswers takes the answers and holds them against the own claims.
-func (n *Node) fetchAnswers(ctx context.Context, s *session, to peerAddress) error {
-	data, err := n.fetchSet(ctx, s, to, setAnswers, s.Sets[setAnswers])
-	if err != nil {
-		return err
-	}
-	p, err := n.sessionProfile(s)
-	if err != nil {
-		return err
-	}
-	mine, err := n.claimedByInitiator(ctx, s)
-	if err != nil {
-		return err
-	}
-	before, err := n.standingList(ctx, s, setResult)
-	if err != nil {
-		return err
-	}
-	whole, err := applyAnswers(before, data, mine)
-	if err != nil {
-		return err
-	}
-	if s.WholeRoot, err = rootOf(whole, answer.Size); err != nil {
-		return err
-	}
-	pairs, err := pairsFromAnswers(p, mine, whole, func(a *answer.Answer) (own, theirs answer.Row) { return a.Initiator, a.Responder })
-	if err != nil {
-		return err
-	}
-	matches, err := s.checkedResult(p, pairs)
-	if err != nil {
-		return err
-	}
-	s.State = StateReceipt
-	return n.store.Update(ctx, func(tx *store.Tx) error {
-		if err := n.putMatches(tx, s, matches); err != nil {
-			return err
-		}
-		if err := n.putSet(tx, s.ID, setResult, whole, merkle.MaxChunkBytes); err != nil {
-			return err
-		}
-		return n.putSession(tx, s)
-	})
-}
-
-// claimedByInitiator reads which contacts were claimed on which keys.
-func (n *Node) claimedByInitiator(ctx context.Context, s *session) (claimed, error) {
-	raw, err := n.getSet(ctx, s.ID, setRows)
-	if err != nil || len(raw)%rowRecord != 0 {
-		return nil, errors.Join(err, errDamaged(len(raw)%rowRecord != 0))
-	}
-	out := claimed{}
-	for ; len(raw) > 0; raw = raw[rowRecord:] {
-		got := out[answer.Row(raw[:answer.RowSize])]
-		got.contact, got.keys = binary.BigEndian.Uint64(raw[answer.RowSize:]), binary.BigEndian.Uint32(raw[answer.RowSize+8:])
-		out[answer.Row(raw[:answer.RowSize])] = got
-	}
-	return out, nil
 }
 
 func parsePK(text string) (*voprf.PublicKey, error) {

@@ -1,15 +1,12 @@
 package exchange
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
-	"ihyid/exchange/answer"
+	"ihyid/contacts"
 	"ihyid/exchange/merkle"
 	"ihyid/exchange/voprf"
 	"ihyid/store"
@@ -18,7 +15,7 @@ import (
 
 // commitVOPRF computes the outputs of the own digests under the epoch's key, of those that are new since what stands in it, and commits to
 // their tags.
-func (n *Node) commitVOPRF(ctx context.Context, t *jobs.Task, s *session, own *ownSet) (*committed, error) {
+func (n *Node) commitVOPRF(ctx context.Context, t *jobs.Task, s *session, p *contacts.Profile) (*committed, error) {
 	e, key, err := n.currentEpoch(ctx, s)
 	if err != nil {
 		return nil, err
@@ -28,22 +25,12 @@ func (n *Node) commitVOPRF(ctx context.Context, t *jobs.Task, s *session, own *o
 		c.rows = e.Rows
 		c.basePoints, c.baseTags = e.sums()
 	}
-	before, err := n.publishedBefore(ctx, s)
-	if err != nil {
+	if c.own, err = n.take(ctx, s, p, t.Progress); err != nil {
 		return nil, err
 	}
-	fresh := own.digests
-	if len(before) > 0 {
-		stands := make(map[[32]byte]bool, len(before))
-		for i := range before {
-			stands[before[i].digest] = true
-		}
-		fresh = nil
-		for _, d := range own.digests {
-			if !stands[d] {
-				fresh = append(fresh, d)
-			}
-		}
+	fresh, err := n.fresh(ctx, s, c.own, setOutputs, publishedRecord)
+	if err != nil {
+		return nil, err
 	}
 	t.Describe("digests", "computing tags")
 	outputs := make([]voprf.Output, len(fresh))
@@ -70,38 +57,8 @@ func (n *Node) commitVOPRF(ctx context.Context, t *jobs.Task, s *session, own *o
 	return c, nil
 }
 
-// publishedTag is a digest whose tag was published, with its output.
-type publishedTag struct {
-	digest [32]byte
-	output voprf.Output
-}
-
+// A digest whose tag was published is kept with its output.
 const publishedRecord = 32 + voprf.OutputSize
-
-// publishedBefore are the responder's digests whose tags stand in the epoch.
-func (n *Node) publishedBefore(ctx context.Context, s *session) ([]publishedTag, error) {
-	sets, _, err := n.standingSets(ctx, s, setOutputs)
-	if err != nil {
-		return nil, err
-	}
-	var out []publishedTag
-	for _, raw := range sets {
-		if out, err = appendPublished(out, raw); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-func appendPublished(out []publishedTag, raw []byte) ([]publishedTag, error) {
-	if len(raw)%publishedRecord != 0 {
-		return nil, errDamaged(true)
-	}
-	for ; len(raw) > 0; raw = raw[publishedRecord:] {
-		out = append(out, publishedTag{[32]byte(raw), voprf.Output(raw[32:publishedRecord])})
-	}
-	return out, nil
-}
 
 // evaluated gives the evaluation of one chunk of points, which is under the committed root. It is made once and kept: asked for again, it is the same
 // byte for byte, costs nothing and is not counted again.
@@ -174,154 +131,6 @@ func (n *Node) onOffer(ctx context.Context, m *message, _ *peerRecord) (*reply, 
 			extra = func(tx *store.Tx) error { return n.beginMatching(tx, s) }
 		}
 		return stepSubject{Exchange: s.ID, Previous: m.Digest, Transcript: s.Transcript}, nil, extra, nil
-	})
-}
-
-// matchVOPRF checks every claim against the committed points and the own digests, groups them by row, and answers by the tier rule.
-func (n *Node) matchVOPRF(ctx context.Context, t *jobs.Task, s *session) error {
-	own, err := n.loadOwn(ctx, s)
-	if err != nil {
-		return err
-	}
-	all, err := n.publishedBefore(ctx, s)
-	if err != nil {
-		return err
-	}
-	new, err := n.getSet(ctx, s.ID, setOutputs)
-	if err != nil {
-		return err
-	}
-	if all, err = appendPublished(all, new); err != nil {
-		return err
-	}
-	sets, _, err := n.standingSets(ctx, s, setBundle)
-	if err != nil {
-		return err
-	}
-	points, err := n.getSet(ctx, s.ID, setBundle)
-	if err != nil {
-		return err
-	}
-	sets = append(sets, points)
-	sizes := make([]uint32, len(sets))
-	for i := range sets {
-		sizes[i] = uint32(len(sets[i]) / voprf.PointSize)
-	}
-	raw, err := n.getSet(ctx, s.ID, setClaims)
-	if err != nil {
-		return err
-	}
-	claims, err := voprf.DecodeClaims(nil, raw, sizes)
-	if err != nil {
-		return &Error{Code: CodeCommitment, Detail: "the claims are not well-formed", Err: err}
-	}
-	transcript, err := hash32(s.Transcript)
-	if err != nil {
-		return err
-	}
-	before, err := n.standingList(ctx, s, setLive)
-	if err != nil {
-		return err
-	}
-	stood, err := decodeLive(before)
-	if err != nil {
-		return err
-	}
-	t.Describe("claims", "checking the claims")
-	digests := tagsOf(stood, claims, all)
-	var openings []voprf.Opening
-	for _, c := range claims {
-		if c.Withdrawn() {
-			continue
-		}
-		k, ok := digests[c.Tag]
-		if !ok || k < 0 {
-			return fail(CodeMismatch, "a claim is of a contact that this node does not have; the result is refused")
-		}
-		openings = append(openings, voprf.Opening{Claim: c, Point: [voprf.PointSize]byte(sets[c.Set][int(c.Index)*voprf.PointSize:]), Digest: &all[k].digest, Output: &all[k].output})
-	}
-	untrue, err := voprf.CheckClaims(ctx, &transcript, openings)
-	if err != nil {
-		return err
-	}
-	if len(untrue) > 0 {
-		return fail(CodeMismatch, "%d of %d claims are not true; the result is refused", len(untrue), len(openings))
-	}
-	if err := applyClaims(stood, claims); err != nil {
-		return err
-	}
-	p, err := n.sessionProfile(s)
-	if err != nil {
-		return err
-	}
-	var concerned []holding
-	place := func(tag [voprf.TagSize]byte) (int, bool) {
-		return slices.BinarySearchFunc(own.digests, all[digests[tag]].digest, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
-	}
-	for l := range stood {
-		if d, ok := place(l.tag); ok {
-			concerned = append(concerned, own.holders(d)...)
-		}
-	}
-	// Contacts that were deleted since the exchange began are withdrawn as well.
-	there, err := n.stillThere(ctx, &ownSet{holdings: concerned})
-	if err != nil {
-		return err
-	}
-	agreed := pairing{}
-	withdrawn := map[answer.Row]bool{}
-	for l := range stood {
-		d, ok := place(l.tag)
-		if !ok {
-			continue
-		}
-		for _, h := range own.holders(d) {
-			if id, ok := there[h.contact]; ok {
-				agreed[pairKey{id, l.row}] |= 1 << h.key
-			}
-		}
-	}
-	for _, o := range openings {
-		d, ok := place(o.Claim.Tag)
-		stays := func(h holding) bool { _, ok := there[h.contact]; return ok }
-		if !ok || !slices.ContainsFunc(own.holders(d), stays) {
-			withdrawn[o.Claim.Row] = true
-		}
-	}
-	pairs := s.disclosed(agreed.pairs(p))
-	answers := make([]answer.Answer, len(pairs))
-	for i, q := range pairs {
-		answers[i] = answer.Answer{Initiator: q.row, Responder: rowOf([32]byte(s.Rows), q.contact), Keys: q.keys, Tier: answerTier(q.tier)}
-	}
-	whole, err := answer.Encode(answers)
-	if err != nil {
-		return err
-	}
-	stoodBefore, err := n.standingList(ctx, s, setResult)
-	if err != nil {
-		return err
-	}
-	data, err := changedAnswers(stoodBefore, answers, withdrawn)
-	if err != nil {
-		return err
-	}
-	commitment, err := merkle.Commit(data, answer.Size)
-	if err != nil {
-		return err
-	}
-	root, err := rootOf(whole, answer.Size)
-	if err != nil {
-		return err
-	}
-	return n.advance(ctx, s, StateMatching, func(tx *store.Tx, s *session) error {
-		matches := s.setResult(p, pairs)
-		s.Sets[setAnswers], s.State, s.WholeRoot = commitment, StateAnswering, root
-		err := errors.Join(n.putMatches(tx, s, matches), n.putSet(tx, s.ID, setLive, encodeLive(slices.Collect(maps.Keys(stood))), merkle.MaxChunkBytes),
-			n.putSet(tx, s.ID, setResult, whole, merkle.MaxChunkBytes))
-		if err != nil {
-			return err
-		}
-		return n.putSet(tx, s.ID, setAnswers, data, commitment.ChunkEntries*answer.Size)
 	})
 }
 

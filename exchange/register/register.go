@@ -107,7 +107,7 @@ type Register struct {
 	numbers     *store.Collection[numbers]
 	undoneOf    *store.Collection[struct{}] // of merges that were undone: a contact that was merged, what that made
 	named       *store.Collection[[]uint64] // contacts that outcomes name, under the same keys
-	changed     *store.Collection[[]byte] // the log of changes
+	changed     *store.Collection[[]byte]   // the log of changes
 	retention   *store.Collection[Retention]
 	deleted     *store.Collection[deletions]
 	mappings    *store.Collection[Mapping]
