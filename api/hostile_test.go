@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"ihyid/api"
 	"ihyid/api/accounts"
@@ -96,7 +97,7 @@ func TestFuzzOfParameters(t *testing.T) {
 						send(method, filled(path)+"?"+q)
 						send(method, filled(path)+"?"+q+"&"+q)
 					case "header":
-						if !strings.ContainsAny(w, "\x00\xff\u202e٣") { // which net/http sends for nobody
+						if utf8.ValidString(w) && !strings.ContainsAny(w, "\x00\u202e٣") { // which net/http sends for nobody
 							send(method, filled(path), name, w)
 							send(method, filled(path), name, `"`+w+`"`)
 						}

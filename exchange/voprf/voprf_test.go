@@ -489,7 +489,8 @@ func TestProofNoncesWithoutRandomness(t *testing.T) {
 	}
 	k, other := mustKey(t), mustKey(t)
 	points := mustBlind(t, nil, 1).Points
-	if nonce(k, points) != nonce(k, points) {
+	first := nonce(k, points)
+	if second := nonce(k, points); first != second {
 		t.Fatal("the randomness is not stuck: this test shows nothing")
 	}
 	seen := map[string]string{}
