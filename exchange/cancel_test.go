@@ -235,7 +235,9 @@ func TestCancelRunning(t *testing.T) {
 	if job := a.await(e.Job); job.State != jobs.Cancelled {
 		t.Errorf("%s %s", job.State, job.Error)
 	}
-	w.intercept = nil
+	w.mu.Lock()
+	w.intercept = nil // the other side is still being told
+	w.mu.Unlock()
 	awaitState(t, b, e.ID, StateFailed)
 }
 

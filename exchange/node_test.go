@@ -144,10 +144,10 @@ func (w *world) Resolve(_ context.Context, name string) (*did.Resolution, error)
 	if forged != nil {
 		return &did.Resolution{Document: forged}, nil
 	}
-	if tn == nil || tn.Node == nil {
+	if tn == nil || tn.running() == nil {
 		return nil, &did.Error{Code: did.NotFound, DID: name}
 	}
-	doc, err := did.ParseDocument(tn.DocumentJSON())
+	doc, err := did.ParseDocument(tn.running().DocumentJSON())
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +183,15 @@ func (tr transportOf) Send(ctx context.Context, r TransportRequest) (TransportRe
 	return to.serve(ctx, r, path)
 }
 
+// running is the node as it was last started; others ask it while it is started again.
+func (tn *testNode) running() *Node {
+	tn.w.mu.Lock()
+	defer tn.w.mu.Unlock()
+	return tn.Node
+}
+
 func (tn *testNode) serve(ctx context.Context, r TransportRequest, path string) (TransportResponse, error) {
+	node := tn.running()
 	parts := strings.Split(path, "/")
 	var out any
 	var err error
@@ -191,23 +199,23 @@ func (tn *testNode) serve(ctx context.Context, r TransportRequest, path string) 
 	case r.Method == "POST" && path == "challenges":
 		var req ChallengeRequest
 		if err = json.Unmarshal(r.Body, &req); err == nil {
-			out, err = tn.Challenge(ctx, req)
+			out, err = node.Challenge(ctx, req)
 		}
 	case r.Method == "POST" && path == "messages":
-		out, err = tn.Message(ctx, r.Body)
+		out, err = node.Message(ctx, r.Body)
 	case r.Method == "GET" && strings.HasPrefix(path, "changes?since="):
-		out, err = tn.Changes(ctx, strings.TrimPrefix(path, "changes?since="))
+		out, err = node.Changes(ctx, strings.TrimPrefix(path, "changes?since="))
 	case r.Method == "GET" && len(parts) == 2:
-		out, err = tn.Progress(ctx, r.Token, parts[1])
+		out, err = node.Progress(ctx, r.Token, parts[1])
 	case len(parts) == 5:
 		index, perr := strconv.ParseUint(parts[4], 10, 32)
 		must(tn.t, perr)
 		if r.Method == "PUT" {
-			err = tn.PutChunk(ctx, r.Token, parts[1], parts[2], uint32(index), r.Body)
+			err = node.PutChunk(ctx, r.Token, parts[1], parts[2], uint32(index), r.Body)
 			break
 		}
 		var body []byte
-		if body, err = tn.GetChunk(ctx, r.Token, parts[1], parts[2], uint32(index)); err == nil {
+		if body, err = node.GetChunk(ctx, r.Token, parts[1], parts[2], uint32(index)); err == nil {
 			return TransportResponse{Status: http.StatusOK, Body: body}, nil
 		}
 	default:
