@@ -144,13 +144,13 @@ func TestHostileDocuments(t *testing.T) {
 		{"a redirect in a circle", here, redirect("/.well-known/did.json"), []string{"redirect"}},
 		{"a certificate of another host", net.KeyPair("relief.example.org"), answer("application/json", "{}"), []string{"certificate"}},
 		{"a certificate of nobody's", selfSigned(t), answer("application/json", "{}"), []string{"certificate"}},
-		{"a DID document of another DID", here, answer("application/did+json", document("did:web:relief.example.org")), []string{"invalidDidDocument"}},
-		{"no JSON", here, answer("application/did+json", "<html>hello</html>"), []string{"invalidDidDocument"}},
+		{"a DID document of another DID", here, answer("application/did+json", document("did:web:relief.example.org")), []string{"Invalid DID document"}},
+		{"no JSON", here, answer("application/did+json", "<html>hello</html>"), []string{"Invalid DID document"}},
 		{"a page", here, answer("text/html", "<html>hello</html>"), nil},
-		{"a truncated document", here, answer("application/did+json", `{"id":"did:web:`), []string{"invalidDidDocument"}},
-		{"a member twice", here, answer("application/did+json", `{"id":"did:web:a.example",`+document("did:web:b.example")[1:]), []string{"invalidDidDocument"}},
-		{"deep nesting", here, answer("application/did+json", strings.Repeat("[", 60_000)), []string{"invalidDidDocument"}},
-		{"nothing there", here, func(_ *host, w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, []string{"notFound"}},
+		{"a truncated document", here, answer("application/did+json", `{"id":"did:web:`), []string{"Invalid DID document"}},
+		{"a member twice", here, answer("application/did+json", `{"id":"did:web:a.example",`+document("did:web:b.example")[1:]), []string{"Invalid DID document"}},
+		{"deep nesting", here, answer("application/did+json", strings.Repeat("[", 60_000)), []string{"Invalid DID document"}},
+		{"nothing there", here, func(_ *host, w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, []string{"DID not found"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h := serveAs(t, "127.0.0.1", tc.cert, tc.handler)
