@@ -31,7 +31,10 @@ func (n *Node) deliverAgreement(ctx context.Context, t *jobs.Task) error {
 	if err != nil || !r.Undelivered {
 		return err
 	}
-	if !n.signsStill(r.Message) || r.Terms.Proposer == n.DID() && !n.signsStill(r.Proposal) || len(r.Consent) > 0 && !n.signsStill(r.Consent) {
+	stands := func() bool {
+		return n.signsStill(r.Message) && (r.Terms.Proposer != n.DID() || n.signsStill(r.Proposal)) && (len(r.Consent) == 0 || n.signsStill(r.Consent))
+	}
+	if !stands() {
 		if r, err = n.signAgreementAgain(ctx, r); err != nil || !r.Undelivered {
 			return err
 		}
@@ -50,7 +53,8 @@ func (n *Node) deliverAgreement(ctx context.Context, t *jobs.Task) error {
 		_, _, err = n.converse(ctx, to, k, "", want, vcs...)
 	}
 	if err != nil {
-		if rested := n.now().Sub(r.Updated); temporary(err) && rested < deliveryLife {
+		// A key that ended while this was on its way is no refusal: it is signed again.
+		if rested := n.now().Sub(r.Updated); (temporary(err) || !stands()) && rested < deliveryLife {
 			return jobs.Later(pauseSince(rested, 15*time.Minute), err)
 		}
 		return err

@@ -133,7 +133,9 @@ func (n *Node) deliverDecision(ctx context.Context, t *jobs.Task) error {
 		_, _, err = n.converse(ctx, to, kindDecision, "", kindDecisionReply, r.Decision, own)
 	}
 	if err != nil {
-		if rested := n.now().Sub(r.Peer.Updated); temporary(err) && rested < deliveryLife {
+		// A key that ended while this was on its way is no refusal: it is signed again.
+		ended := !n.signsStill(r.Decision) || !n.signsStill(own)
+		if rested := n.now().Sub(r.Peer.Updated); (temporary(err) || ended) && rested < deliveryLife {
 			return jobs.Later(pauseSince(rested, 15*time.Minute), err)
 		}
 		return err
